@@ -1,0 +1,1 @@
+"""Callers of the reward service. Imports `service.schema` and `service.errors` only; never torch or fastapi."""

@@ -1,0 +1,312 @@
+"""The wire language: what goes in and comes out of every endpoint. pydantic only.
+
+One body serves all five scoring endpoints (`ScoreRequest`); each answers the same groups in the same order with one
+result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
+data, with a code, and never a number.
+
+Not covered here: what a number means (`service.reward_rule`) and how failures of whole requests read (`service.errors`).
+"""
+
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, model_validator
+
+Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
+Gate = Literal[
+    "open",
+    "wrong",
+    "no_answer",
+    "undecided",
+    "invalid",
+    "no_verdict",
+    "too_long",
+    "control_tokens",
+    "blank",
+    "guard_n_tokens",
+    "guard_length_ratio",
+    "guard_repeated",
+    "guard_copied",
+]
+AnswerVerdict = Literal["correct", "wrong", "no_answer", "undecided"]
+JudgeVerdict = Literal["valid", "invalid", "no_verdict"]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class Group(_Wire):
+    """The K candidates of one problem, S_x of arXiv 2602.11220."""
+
+    id: str | None = Field(None, min_length=1, max_length=512, description="Unique in a request; absent: the index.")
+    problem: str | None = Field(None, min_length=1, description="The question x. Needed by judge, nll and reward.")
+    reference: str | None = Field(
+        None,
+        min_length=1,
+        description="The expert solution y*. Needed by judge; by verify and reward where `answer` is absent.",
+    )
+    answer: str | None = Field(
+        None, min_length=1, description="The gold final answer a*; absent: the final answer of `reference`."
+    )
+    candidates: list[str] = Field(min_length=1, description="K rewrites ỹ; K = 1 is allowed.")
+    feasible: list[bool] | None = Field(
+        None, description="/v1/diversity: which candidates are members of S_x⁺; absent: all of them."
+    )
+
+    @model_validator(mode="after")
+    def _one_flag_a_candidate(self) -> Self:
+        if self.feasible is not None and len(self.feasible) != len(self.candidates):
+            raise ValueError(
+                f"feasible has {len(self.feasible)} entries for {len(self.candidates)} candidates; give one a candidate"
+            )
+        return self
+
+
+class Guards(_Wire):
+    """Limits on the signals that shut the gate of a candidate past them (method: signals). Off unless set."""
+
+    max_n_tokens: int | None = Field(None, ge=1)
+    max_length_ratio: NonNegativeFloat | None = Field(None, allow_inf_nan=False)
+    max_repeated: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    max_copied: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+
+class Rule(_Wire):
+    """How components become `total` (eq. 3 and the paper's ablations)."""
+
+    variant: Variant = "full"
+    lambda_dist: FiniteFloat = Field(1.0, description="λ_dist of eq. 3.")
+    lambda_div: FiniteFloat = Field(1.0, description="λ_div of eq. 3; r_div is small, so recipes set it from data.")
+    min_std: float = Field(0.0, ge=0, allow_inf_nan=False, description="Floor of σ_x in eq. 7, nats per token.")
+    skip_unused: bool = Field(False, description="Leave out components that `total` does not use.")
+    guards: Guards = Guards()
+
+
+class ScoreRequest(_Wire):
+    """The one body of all five endpoints; what an endpoint does not need is optional there."""
+
+    groups: list[Group] = Field(min_length=1)
+    tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
+    rule: Rule = Field(Rule(), description="/v1/reward: how components become `total`.")
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        seen: dict[str, int] = {}
+        for index, group in enumerate(self.groups):
+            name = group.id if group.id is not None else str(index)
+            if name in seen:
+                raise ValueError(
+                    f"groups.{index}.id repeats the id of groups.{seen[name]} (an absent id is the group's index); "
+                    "give every group its own id"
+                )
+            seen[name] = index
+        return self
+
+    def named_groups(self) -> list[Group]:
+        """The groups with every absent id filled in by its index."""
+        return [g if g.id is not None else g.model_copy(update={"id": str(i)}) for i, g in enumerate(self.groups)]
+
+
+# --- results a candidate ----------------------------------------------------------------------------------------------
+
+
+class ItemError(_Wire):
+    """Why one candidate has no score. `retryable`: the same group may be scored when sent again whole."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class Failed(_Wire):
+    """A candidate without a score. It has no number: failure is never 0.0."""
+
+    status: Literal["failed"] = "failed"
+    error: ItemError
+
+    @classmethod
+    def because(cls, code: str, message: str, *, retryable: bool) -> Self:
+        return cls(error=ItemError(code=code, message=message, retryable=retryable))
+
+
+class VerifyScored(_Wire):
+    """v_ans of eq. 4: `correct` is true exactly for the verdict `correct`."""
+
+    status: Literal["scored"] = "scored"
+    correct: bool
+    verdict: AnswerVerdict
+    extracted: str | None = Field(None, description="The final answer as found in the candidate.")
+
+
+class JudgeScored(_Wire):
+    """v_rea of eq. 4: `valid` is true exactly for the verdict `valid`."""
+
+    status: Literal["scored"] = "scored"
+    valid: bool
+    score: float | None = Field(None, description="P(valid) where the judge gives one, in [0, 1].")
+    verdict: JudgeVerdict
+    rationale: str | None = None
+
+
+class TokenLogprob(_Wire):
+    """One scored token: its text and log π0(token | x, tokens before it), in nats."""
+
+    text: str
+    logprob: float
+
+
+class NllScored(_Wire):
+    """ℓ_dist of eq. 6, in nats per token."""
+
+    status: Literal["scored"] = "scored"
+    nll: float
+    n_tokens: int = Field(description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored.")
+    control_tokens: bool = Field(
+        False, description="The candidate's text spells a control token of π0; it was scored as ordinary text."
+    )
+    tokens: list[TokenLogprob] | None = None
+
+
+class DiversityScored(_Wire):
+    """r_div of eq. 12; null for a candidate outside S_x⁺."""
+
+    status: Literal["scored"] = "scored"
+    r_div: float | None
+    windows: int | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
+
+
+class Signals(_Wire):
+    """What to watch for reward hacking. Counted in words and punctuation marks of the text itself, so that the numbers
+    are the same whatever the backbone and come with every candidate, whether or not it passed the gate."""
+
+    n_tokens: int = Field(description="Words and punctuation marks.")
+    length_ratio: float | None = Field(description="n_tokens over that of the reference; null without a reference.")
+    repeated: float = Field(description="Share of 8-grams that occurred earlier in the candidate, in [0, 1].")
+    copied: float | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
+
+
+class Components(_Wire):
+    """Everything that `total` is made of, and null for what was not computed."""
+
+    r_task: Literal[0, 1] | None = None
+    v_ans: Literal[0, 1] | None = None
+    v_rea: Literal[0, 1] | None = None
+    nll: float | None = Field(None, description="eq. 6, nats per token.")
+    nll_z: float | None = Field(None, description="eq. 7.")
+    r_dist: float | None = Field(None, description="eq. 8, in (0, 1).")
+    r_div: float | None = Field(None, description="eq. 12, in [0, 1].")
+    signals: Signals
+
+
+class RewardScored(Components):
+    """A candidate with a reward. `gate` is `open`, or the reason why r_task is 0."""
+
+    status: Literal["scored"] = "scored"
+    total: float = Field(description="eq. 3.")
+    gate: Gate
+
+
+class RewardFailed(Components):
+    """A candidate without a reward, with the components that were computed. Trainers must read it as "no reward"."""
+
+    status: Literal["failed"] = "failed"
+    total: None = None
+    gate: None = None
+    error: ItemError
+
+
+# --- results a group --------------------------------------------------------------------------------------------------
+
+Item = TypeVar("Item")
+_Verify = Annotated[VerifyScored | Failed, Field(discriminator="status")]
+_Judge = Annotated[JudgeScored | Failed, Field(discriminator="status")]
+_Nll = Annotated[NllScored | Failed, Field(discriminator="status")]
+_Diversity = Annotated[DiversityScored | Failed, Field(discriminator="status")]
+_Reward = Annotated[RewardScored | RewardFailed, Field(discriminator="status")]
+
+
+class GroupScores(_Wire, Generic[Item]):
+    """One result a candidate, in the order of the request."""
+
+    id: str
+    candidates: list[Item]
+
+
+class VerifyGroup(GroupScores[_Verify]):
+    pass
+
+
+class JudgeGroup(GroupScores[_Judge]):
+    pass
+
+
+class NllGroup(GroupScores[_Nll]):
+    pass
+
+
+class DiversityGroup(GroupScores[_Diversity]):
+    diversity: float | None = Field(description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored.")
+
+
+class RewardGroup(GroupScores[_Reward]):
+    feasible: int = Field(description="m = |S_x⁺|.")
+    failed: int = Field(description="Candidates without a reward.")
+    nll_mean: float | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
+    nll_std: float | None = Field(description="σ_x of eq. 7 (population), before the floor `min_std`.")
+    diversity: float | None = Field(description="D(S_x⁺) of eq. 10.")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+GroupResult = TypeVar("GroupResult")
+
+
+class ServedBy(_Wire):
+    """Who computed it, so that a number can be traced: version, rule (for /v1/reward) and models."""
+
+    version: str
+    rule: Rule | None = None
+    scorers: dict[str, dict[str, Any]]
+
+
+class Answer(_Wire, Generic[GroupResult]):
+    groups: list[GroupResult]
+    served_by: ServedBy
+
+
+class VerifyAnswer(Answer[VerifyGroup]):
+    pass
+
+
+class JudgeAnswer(Answer[JudgeGroup]):
+    pass
+
+
+class NllAnswer(Answer[NllGroup]):
+    pass
+
+
+class DiversityAnswer(Answer[DiversityGroup]):
+    pass
+
+
+class RewardAnswer(Answer[RewardGroup]):
+    pass
+
+
+class ErrorBody(_Wire):
+    """`detail`, for a 422: the places that were wrong, each with its mend."""
+
+    code: str
+    message: str
+    retryable: bool
+    detail: Any = None
+
+
+class ErrorAnswer(_Wire):
+    """The one shape of every answer that is not a 200."""
+
+    error: ErrorBody

@@ -1,0 +1,66 @@
+"""What every scorer promises, local or remote, and the check that it kept it.
+
+A scorer gets whole groups and answers one result object a group, same length and same order, with one item a
+candidate, same length and same order. An item that could not be scored is `Failed`; an exception out of `score`
+means trouble of the whole service (`service.errors`), and is never one candidate's fault. Scorers know nothing of the
+gate: the caller passes only the candidates it wants scored (`only`).
+
+To add a scorer: one file with such a class, one pair of result models in `service.schema`, one line in
+`service.wiring`, one block in `service.settings`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from service.errors import InternalError
+from service.schema import DiversityGroup, Group, GroupScores, JudgeGroup, NllGroup, VerifyGroup
+
+GroupResult_co = TypeVar("GroupResult_co", bound=GroupScores[Any], covariant=True)
+
+
+class Scorer(Protocol[GroupResult_co]):
+    """One kind of score for whole groups. Every group that reaches `score` has an id."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Load what is needed. Raises `SettingsError` naming the setting when that is impossible."""
+
+    async def close(self) -> None:
+        """Give everything back; waits for work in flight, refuses new work. May be called twice."""
+
+    async def score(self, groups: Sequence[Group]) -> Sequence[GroupResult_co]:
+        """One result a group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer."""
+
+    def describe(self) -> dict[str, Any]:
+        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
+
+    def last_worked(self) -> float | None:
+        """`time.monotonic()` of the last finished piece of work (a batch, not a request); None before the first."""
+
+
+VerifyScorer = Scorer[VerifyGroup]
+JudgeScorer = Scorer[JudgeGroup]
+DiversityScorer = Scorer[DiversityGroup]
+
+
+class NllScorer(Scorer[NllGroup], Protocol):
+    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
+        """As `Scorer.score`; `tokens` adds every scored token's text and log-probability."""
+
+
+def only(group: Group, members: Sequence[int]) -> Group:
+    """The same group with just those candidates, in the order given."""
+    return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
+
+
+def check_kept(name: str, groups: Sequence[Group], results: Sequence[GroupScores[Any]]) -> None:
+    """Raise `InternalError` unless there is one result a group and one item a candidate, in order."""
+    if len(results) != len(groups):
+        raise InternalError(f"scorer {name} answered {len(results)} groups for {len(groups)}")
+    for group, result in zip(groups, results, strict=True):
+        if result.id != group.id or len(result.candidates) != len(group.candidates):
+            raise InternalError(
+                f"scorer {name} broke its contract: {len(result.candidates)} results for "
+                f"{len(group.candidates)} candidates, or groups out of order"
+            )
