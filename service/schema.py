@@ -42,14 +42,13 @@ class Group(_Wire):
     """The K candidates of one problem, S_x of arXiv 2602.11220."""
 
     id: str | None = Field(None, min_length=1, max_length=512, description="Unique in a request; absent: the index.")
-    problem: str | None = Field(None, min_length=1, description="The question x. Needed by judge, nll and reward.")
+    problem: str | None = Field(None, description="The question x. Needed by judge, nll and reward.")
     reference: str | None = Field(
         None,
-        min_length=1,
         description="The expert solution y*. Needed by judge; by verify and reward where `answer` is absent.",
     )
     answer: str | None = Field(
-        None, min_length=1, description="The gold final answer a*; absent: the final answer of `reference`."
+        None, description="The gold final answer a*; absent: the final answer of `reference`."
     )
     candidates: list[str] = Field(min_length=1, description="K rewrites ỹ; K = 1 is allowed.")
     feasible: list[bool] | None = Field(
