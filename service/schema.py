@@ -4,12 +4,13 @@ One body serves all five scoring endpoints (`ScoreRequest`); each answers the sa
 result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
 data, with a code, and never a number.
 
-Not covered here: what a number means (`service.reward_rule`) and how failures of whole requests read (`service.errors`).
+Not covered here: what a number means (`service.reward_rule`), how failures of whole requests read
+(`service.errors`).
 """
 
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, field_validator, model_validator
 
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Gate = Literal[
@@ -47,9 +48,7 @@ class Group(_Wire):
         None,
         description="The expert solution y*. Needed by judge; by verify and reward where `answer` is absent.",
     )
-    answer: str | None = Field(
-        None, description="The gold final answer a*; absent: the final answer of `reference`."
-    )
+    answer: str | None = Field(None, description="The gold final answer a*; absent: the final answer of `reference`.")
     candidates: list[str] = Field(min_length=1, description="K rewrites ỹ; K = 1 is allowed.")
     feasible: list[bool] | None = Field(
         None, description="/v1/diversity: which candidates are members of S_x⁺; absent: all of them."
@@ -91,10 +90,11 @@ class ScoreRequest(_Wire):
     tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
     rule: Rule = Field(Rule(), description="/v1/reward: how components become `total`.")
 
-    @model_validator(mode="after")
-    def _ids_are_unique(self) -> Self:
+    @field_validator("groups")
+    @classmethod
+    def _ids_are_unique(cls, groups: list[Group]) -> list[Group]:
         seen: dict[str, int] = {}
-        for index, group in enumerate(self.groups):
+        for index, group in enumerate(groups):
             name = group.id if group.id is not None else str(index)
             if name in seen:
                 raise ValueError(
@@ -102,7 +102,7 @@ class ScoreRequest(_Wire):
                     "give every group its own id"
                 )
             seen[name] = index
-        return self
+        return groups
 
     def named_groups(self) -> list[Group]:
         """The groups with every absent id filled in by its index."""
@@ -166,7 +166,7 @@ class NllScored(_Wire):
     control_tokens: bool = Field(
         False, description="The candidate's text spells a control token of π0; it was scored as ordinary text."
     )
-    tokens: list[TokenLogprob] | None = None
+    tokens: list[TokenLogprob] | None = Field(None, exclude_if=lambda tokens: tokens is None)
 
 
 class DiversityScored(_Wire):

@@ -28,7 +28,9 @@ class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _ScorerBlock(_Block):
+class RemoteSettings(_Block):
+    """What every scorer's block begins with: where the scorer works, and how to reach it elsewhere."""
+
     where: Where = "local"
     url: str | None = Field(None, description="The pod's base URL; only where `where` is `remote`.")
     timeout_s: float = Field(120.0, gt=0, description="Longest wait for a remote scorer's answer.")
@@ -42,7 +44,7 @@ class _ScorerBlock(_Block):
         return self
 
 
-class VerifySettings(_ScorerBlock):
+class VerifySettings(RemoteSettings):
     """Limits of method.md ("Time limits")."""
 
     workers: int = Field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)), ge=1)
@@ -51,7 +53,7 @@ class VerifySettings(_ScorerBlock):
     queue: int = Field(20_000, ge=1, description="Pairs that may wait for a worker.")
 
 
-class JudgeSettings(_ScorerBlock):
+class JudgeSettings(RemoteSettings):
     backend: Literal["transformers", "openai"] = "transformers"
     model: str = Field(
         EMBEDDED, description="transformers: hub name, folder, .gguf or `embedded`; openai: the served model's name."
@@ -74,6 +76,8 @@ class JudgeSettings(_ScorerBlock):
 
     @model_validator(mode="after")
     def _backend_fits(self) -> Self:
+        if any("@" in url for url in self.base_urls):
+            raise ValueError("base_urls holds a password; put the key into api_key")
         if self.where != "local":
             return self
         if self.backend == "openai" and not self.base_urls:
@@ -85,7 +89,7 @@ class JudgeSettings(_ScorerBlock):
         return self
 
 
-class NllSettings(_ScorerBlock):
+class NllSettings(RemoteSettings):
     backend: Literal["torch", "vllm"] = "torch"
     model: str = Field(EMBEDDED, description="π0: hub name, folder, .gguf or `embedded`.")
     precision: Precision = "auto"
@@ -100,7 +104,7 @@ class NllSettings(_ScorerBlock):
     queue_tokens: int = Field(20_000_000, ge=1)
 
 
-class DiversitySettings(_ScorerBlock):
+class DiversitySettings(RemoteSettings):
     model: str = Field(EMBEDDED, description="Embedder: a sentence-transformers hub name, folder or `embedded`.")
     precision: Precision = "auto"
     device: str = "auto"
@@ -124,7 +128,11 @@ class LimitSettings(_Block):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     host: str = "127.0.0.1"
@@ -155,8 +163,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The YAML file arrives as init arguments and must yield to the environment.

@@ -9,7 +9,8 @@ To add a scorer: one file with such a class, one pair of result models in `servi
 `service.wiring`, one block in `service.settings`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from service.errors import InternalError
@@ -47,6 +48,25 @@ DiversityScorer = Scorer[DiversityGroup]
 class NllScorer(Scorer[NllGroup], Protocol):
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
         """As `Scorer.score`; `tokens` adds every scored token's text and log-probability."""
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The scorers of one process; None where a setting turned one off.
+
+    local: names of those that work in this process, whose health is this process's health. A judge asked over HTTP or
+    a scorer in another pod is not among them: its death must not take the gateway away.
+    """
+
+    verify: VerifyScorer | None = None
+    judge: JudgeScorer | None = None
+    nll: NllScorer | None = None
+    diversity: DiversityScorer | None = None
+    local: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Scorer[Any]]:
+        """Those that are on, in gate order."""
+        return (s for s in (self.verify, self.judge, self.nll, self.diversity) if s is not None)
 
 
 def only(group: Group, members: Sequence[int]) -> Group:

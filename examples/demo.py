@@ -1,0 +1,112 @@
+"""Start the service on loopback, post `groups.json`, print every component, and stop. Run by `make demo`.
+
+Ends with an error if any v_ans differs from `groups.expected.json`. The embedded judge is too small to judge well, so
+v_rea, and what hangs on it, is shown and held to nothing.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import httpx
+
+HERE = Path(__file__).resolve().parent
+BODY = HERE / "groups.json"
+EXPECTED = HERE / "groups.expected.json"
+START_S = 300
+
+
+def main() -> int:
+    port = 8000 if _is_free(8000) else _any_free_port()
+    url = f"http://127.0.0.1:{port}"
+    print(f"starting the service at {url} (the first start converts the embedded model; about 20 s)", flush=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        env={**os.environ, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning", "HF_HUB_OFFLINE": "1"},
+    )
+    try:
+        _wait(url, process)
+        started = time.monotonic()
+        response = httpx.post(
+            f"{url}/v1/reward", content=BODY.read_bytes(), headers={"Content-Type": "application/json"}, timeout=300
+        )
+        seconds = time.monotonic() - started
+        response.raise_for_status()
+        answer = response.json()
+    finally:
+        process.terminate()
+        process.wait(30)
+    wrong = _show(answer)
+    candidates = sum(len(g["candidates"]) for g in answer["groups"])
+    print(f"\n{candidates} candidates of {len(answer['groups'])} groups in {seconds:.1f} s.")
+    print("\nThe same call by hand, while `make serve` runs in another terminal:\n")
+    print("  curl -s http://127.0.0.1:8000/v1/reward -H 'Content-Type: application/json' -d @examples/groups.json")
+    if wrong:
+        print("\nv_ans is not what groups.expected.json says:\n  " + "\n  ".join(wrong), file=sys.stderr)
+        return 1
+    print(f"\nEvery v_ans is as {EXPECTED.name} says.")
+    return 0
+
+
+def _show(answer: dict) -> list[str]:
+    """Print a table of every component; return where v_ans differs from what is expected."""
+    expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
+    texts = {g["id"]: g for g in json.loads(BODY.read_text(encoding="utf-8"))["groups"]}
+    wrong = []
+    for group in answer["groups"]:
+        source = texts[group["id"]]
+        print(f"\n{group['id']}: {textwrap.shorten(source['problem'], 100)}")
+        print(
+            f"  feasible {group['feasible']}, failed {group['failed']}, nll mean {_number(group['nll_mean'])}, "
+            f"std {_number(group['nll_std'])}, diversity {_number(group['diversity'], 4)}"
+        )
+        print("   total  gate        v_ans v_rea    nll  nll_z r_dist   r_div  words repeated copied  candidate")
+        for k, c in enumerate(group["candidates"]):
+            s = c["signals"]
+            print(
+                f"  {_number(c['total']):>6}  {c['gate'] or c['error']['code']:<11} {_number(c['v_ans'], 0):>5} "
+                f"{_number(c['v_rea'], 0):>5} {_number(c['nll']):>6} {_number(c['nll_z'], 2):>6} "
+                f"{_number(c['r_dist']):>6} {_number(c['r_div'], 5):>7} {s['n_tokens']:>6} {s['repeated']:>8.2f} "
+                f"{_number(s['copied'], 2):>6}  {textwrap.shorten(source['candidates'][k], 48) or '(blank)'}"
+            )
+            # A blank never reaches the verifier: its v_ans is null, and its reward 0.
+            if (c["v_ans"] or 0) != expected[group["id"]][k] or c["status"] != "scored":
+                wrong.append(f"{group['id']}[{k}]: v_ans {c['v_ans']}, expected {expected[group['id']][k]}")
+    return wrong
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _wait(url: str, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(f"the service ended with status {process.returncode}; its last lines say why")
+        try:
+            if httpx.get(f"{url}/readyz", timeout=30).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            time.sleep(0.3)
+    sys.exit(f"the service was not ready within {START_S} s")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _any_free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

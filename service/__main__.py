@@ -1,0 +1,55 @@
+"""`python -m service` (or `rewright serve`): parse settings, open the scorers, run uvicorn."""
+
+import asyncio
+import logging
+import os
+import sys
+
+from service.errors import SettingsError
+from service.settings import Settings, load
+
+log = logging.getLogger("service")
+CANNOT_START = 2
+
+
+def main() -> int:
+    """Exit status: 0 after a clean stop, 2 where a setting or a model makes a start impossible."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        print(f"rewright: {error.message}", file=sys.stderr)
+        return CANNOT_START
+    # Tokenizers' own threads would fight with the batchers', and warn at every fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        asyncio.run(_serve(settings))
+    except SettingsError as error:
+        print(f"rewright: {error.message}", file=sys.stderr)
+        return CANNOT_START
+    except KeyboardInterrupt:
+        log.info("stopped")
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    from service.app import create_app
+    from service.telemetry import log_as_json
+    from service.wiring import opened_scorers
+
+    log_as_json(settings.log_level)
+    async with opened_scorers(settings) as scorers:
+        config = uvicorn.Config(
+            create_app(settings, scorers),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+        await uvicorn.Server(config).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

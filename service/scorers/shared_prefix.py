@@ -1,0 +1,146 @@
+"""log π0(ỹ_t | x, ỹ_<t) of a group's candidates: the prefix once, then the candidates over its keys and values.
+
+Promises: the prefix is computed once a group and shared; logits only at target positions, in chunks. How a model may
+be run is found by comparing with its own plain forward on a probe, and the first way that agrees is taken:
+
+    shared    the prefix's cache repeated for a batch of candidates, the output layer on target rows
+    repeated  each candidate with the prefix before it, the output layer on target rows
+    plain     the same, through the model's own logits
+
+Positions whose encoding depends on the length of the whole batch (dynamic and long RoPE) would let neighbours change a
+score; such a model runs `repeated`, one candidate at a time.
+
+Not covered: packing instead of padding, a cache across requests, candidates cut into chunks of time.
+"""
+
+import copy
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Literal
+
+import torch
+
+from service.scorers.backbone import Backbone
+from service.scorers.memory_split import OutOfMemory, is_out_of_memory, run_split
+from service.scorers.target_logprobs import OutputLayer, in_chunks, pick
+
+Way = Literal["shared", "repeated", "plain"]
+
+_LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+_IGNORED = 0
+"""Fills the right end of shorter rows: causal attention keeps it from what is read."""
+
+
+class PrefixScorer:
+    """Scores candidates of one prefix at a time. Not thread-safe: belongs to the thread that owns the model.
+
+    batch_tokens: the largest number of rows times (prefix + longest candidate) of one forward pass.
+    """
+
+    def __init__(self, backbone: Backbone, *, batch_tokens: int) -> None:
+        self._model: Any = backbone.model
+        self._body: Any = self._model.get_decoder()
+        self._output = OutputLayer(backbone.model)
+        self._device = backbone.device
+        alone = _rope_types(backbone.model.config.get_text_config(decoder=True)) & _LENGTH_DEPENDENT_ROPE
+        self._budget = 1 if alone else batch_tokens
+        tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.3
+        self.way: Way = self._first_that_agrees(["repeated"] if alone else ["shared", "repeated"], tolerance)
+
+    def score(self, prefix: Sequence[int], targets: Sequence[Sequence[int]]) -> list[torch.Tensor | OutOfMemory]:
+        """For each candidate (at least one id each) the log-probabilities of its ids, float32 on the CPU, shape [n]."""
+        return self._score(self.way, prefix, targets)
+
+    @torch.inference_mode()
+    def _score(
+        self, way: Way, prefix: Sequence[int], targets: Sequence[Sequence[int]]
+    ) -> list[torch.Tensor | OutOfMemory]:
+        cache, last_E = None, None
+        if way == "shared":
+            try:
+                cache, last_E = self._read_prefix(prefix)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                return [OutOfMemory()] * len(targets)
+
+        def run(rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+            if way == "shared":
+                hidden_BLE = self._after_prefix(rows, cache, last_E)
+            else:
+                hidden_BLE = self._with_prefix(way, prefix, rows)
+            return self._at_targets(way, hidden_BLE, rows)
+
+        return run_split(run, targets, length=lambda row: len(prefix) + len(row), budget=self._budget)
+
+    def _read_prefix(self, prefix: Sequence[int]) -> tuple[Any, torch.Tensor]:
+        read = self._body(input_ids=self._ids([prefix]), use_cache=True)
+        return read.past_key_values, read.last_hidden_state[0, -1]
+
+    def _after_prefix(self, rows: Sequence[Sequence[int]], cache: Any, last_E: Any) -> torch.Tensor:
+        """Hidden states that predict the rows' ids, shape [B, L, E]: the prefix's last, then all but the rows' last."""
+        first_B1E = last_E.expand(len(rows), 1, -1)
+        inputs_BL = self._ids([row[:-1] for row in rows])
+        if inputs_BL.shape[1] == 0:
+            return torch.as_tensor(first_B1E)
+        mine = copy.deepcopy(cache)
+        mine.batch_repeat_interleave(len(rows))
+        rest_BLE = self._body(input_ids=inputs_BL, past_key_values=mine, use_cache=True).last_hidden_state
+        return torch.cat([first_B1E, rest_BLE], dim=1)
+
+    def _with_prefix(self, way: Way, prefix: Sequence[int], rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """As `_after_prefix`; for `plain` logits instead of hidden states, shape [B, L, V]."""
+        inputs_BL = self._ids([[*prefix, *row[:-1]] for row in rows])
+        if way == "plain":
+            return torch.as_tensor(self._model(input_ids=inputs_BL, use_cache=False).logits[:, len(prefix) - 1 :])
+        return torch.as_tensor(self._body(input_ids=inputs_BL, use_cache=False).last_hidden_state[:, len(prefix) - 1 :])
+
+    def _at_targets(self, way: Way, states_BLX: torch.Tensor, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        lengths = [len(row) for row in rows]
+        kept_TX = torch.cat([states_LX[:length] for states_LX, length in zip(states_BLX, lengths, strict=True)])
+        targets_T = torch.tensor([token for row in rows for token in row], device=self._device)
+        logits_of = (lambda logits_TV: logits_TV) if way == "plain" else self._output
+        logprobs_T = in_chunks(logits_of, kept_TX, targets_T, vocabulary=self._output.vocabulary).cpu()
+        ends = list(accumulate(lengths))
+        return [logprobs_T[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+    def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        longest = max(len(row) for row in rows)
+        return torch.tensor(
+            [[*row, *[_IGNORED] * (longest - len(row))] for row in rows], dtype=torch.long, device=self._device
+        )
+
+    @torch.inference_mode()
+    def _first_that_agrees(self, ways: Sequence[Way], tolerance: float) -> Way:
+        prefix, rows = _probe(self._output.vocabulary)
+        plain = [
+            pick(
+                self._model(input_ids=self._ids([[*prefix, *row]]), use_cache=False).logits[0, len(prefix) - 1 : -1],
+                self._ids([row])[0],
+            ).cpu()
+            for row in rows
+        ]
+        for way in ways:
+            try:
+                found = self._score(way, prefix, rows)
+            except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+                continue  # this model cannot be run that way; the next one asks less of it
+            if all(
+                isinstance(f, torch.Tensor) and torch.allclose(f, p, rtol=0, atol=tolerance)
+                for f, p in zip(found, plain, strict=True)
+            ):
+                return way
+        return "plain"
+
+
+def _probe(vocabulary: int) -> tuple[list[int], list[list[int]]]:
+    """A prefix and rows of unlike length, of ids that any vocabulary has."""
+    ids = [(7 * i + 3) % vocabulary for i in range(24)]
+    return ids[:12], [ids[12:20], ids[20:23], ids[23:]]
+
+
+def _rope_types(config: Any) -> set[str]:
+    """`rope_parameters` is one mapping, or one a kind of layer."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [p for p in parameters.values() if isinstance(p, dict)]
+    return {str(p.get("rope_type")) for p in [parameters, *nested]}

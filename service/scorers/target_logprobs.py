@@ -1,0 +1,60 @@
+"""log π0 of given tokens: from hidden states to one float32 number a target, without a whole matrix of logits.
+
+Promises: logits exist for a small chunk of target rows at a time; log-softmax and its sum over the vocabulary are
+float32. Natural logarithm.
+
+Not covered: output layers that are more than a matrix with scaling and soft capping; the caller finds
+out by comparing (`shared_prefix`), and takes the model's own logits instead.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+_CHUNK_BYTES = 64 * 2**20
+"""Of float32 logits at once."""
+
+
+def pick(logits_TV: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
+    """log softmax of each row at its target, float32, shape [T]."""
+    logits_TV = logits_TV.float()
+    at_target_T = logits_TV.gather(1, targets_T[:, None]).squeeze(1)
+    return at_target_T - torch.logsumexp(logits_TV, dim=1)
+
+
+def in_chunks(
+    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    rows_TX: torch.Tensor,
+    targets_T: torch.Tensor,
+    *,
+    vocabulary: int,
+) -> torch.Tensor:
+    """`pick` over chunks of rows; `logits_of` turns rows into logits. Float32, shape [T]."""
+    size = max(1, _CHUNK_BYTES // (4 * vocabulary))
+    starts = range(0, len(targets_T), size)
+    return torch.cat([pick(logits_of(rows_TX[at : at + size]), targets_T[at : at + size]) for at in starts])
+
+
+class OutputLayer:
+    """What a causal language model does after its last hidden state: the matrix, then known scalings."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        config: Any = model.config.get_text_config(decoder=True)
+        whole: Any = model
+        self._matrix: Any = whole.get_output_embeddings()
+        self._times = float(getattr(config, "logit_scale", None) or 1.0) / float(
+            getattr(config, "logits_scaling", None) or 1.0
+        )
+        self._cap = getattr(config, "final_logit_softcapping", None)
+        self.vocabulary = int(config.vocab_size)
+
+    def __call__(self, hidden_TE: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, shape [T, V]."""
+        logits_TV: torch.Tensor = self._matrix(hidden_TE)
+        if self._times != 1.0:
+            logits_TV = logits_TV * self._times
+        if self._cap is not None:
+            logits_TV = torch.tanh(logits_TV / self._cap) * self._cap
+        return logits_TV

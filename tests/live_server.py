@@ -1,0 +1,102 @@
+"""Real servers for tests: the service as a process of its own, or an app over given scorers in a thread."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from service.app import create_app
+from service.scorers.contract import Scorers
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 240.0
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    url: str
+    process: "subprocess.Popen[bytes] | None" = None
+    log: Path | None = None
+
+    def client(self, **options: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=120.0, **options)  # type: ignore[arg-type]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def serve_process(environment: Mapping[str, str]) -> Iterator[LiveServer]:
+    """`python -m service` on loopback, ready; ended by SIGTERM. Fails with the server's log if it does not come up."""
+    port = free_port()
+    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"rewright-test-{port}.log"  # noqa: S108
+    full = {**os.environ, "HF_HUB_OFFLINE": "1", "REWRIGHT_PORT": str(port), **environment}
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "service"], env=full, cwd=ROOT, stdout=out, stderr=out)
+    server = LiveServer(f"http://127.0.0.1:{port}", process, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.unlink(missing_ok=True)
+
+
+def _wait_until_ready(server: LiveServer) -> None:
+    assert server.process is not None and server.log is not None
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{server.url}/readyz", timeout=30).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"the service did not come up:\n{server.log.read_text()[-4000:]}")
+
+
+@contextmanager
+def serve_app(scorers: Scorers, settings: Settings | None = None) -> Iterator[LiveServer]:
+    """The app over the given scorers, on a real socket, in a thread of this process."""
+    port = free_port()
+    app = create_app(settings or Settings(), scorers)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+
+    async def serve() -> None:
+        for scorer in scorers:
+            await scorer.open()
+        await server.serve()
+        for scorer in scorers:
+            await scorer.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    assert server.started
+    try:
+        yield LiveServer(f"http://127.0.0.1:{port}")
+    finally:
+        server.should_exit = True
+        thread.join(20)
