@@ -80,17 +80,17 @@ class _Devices:
         on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         return self.cpu_turn if on_cpu else None
 
-    def backbone(self, model: str, precision: str, device: str) -> "Backbone":
+    def backbone(self, setting: str, model: str, precision: str, device: str) -> "Backbone":
         from service.scorers.backbone import load_backbone
 
         with self._loading:
             key = (model, precision, device)
             if key not in self._backbones:
-                self._backbones[key] = load_backbone(model, precision=precision, device=device)
+                self._backbones[key] = load_backbone(model, precision=precision, device=device, setting=setting)
             return self._backbones[key]
 
-    def loader(self, s: NllSettings | JudgeSettings) -> "Callable[[], Backbone]":
-        return partial(self.backbone, s.model, s.precision, s.device)
+    def loader(self, name: str, s: NllSettings | JudgeSettings) -> "Callable[[], Backbone]":
+        return partial(self.backbone, f"scorers.{name}", s.model, s.precision, s.device)
 
 
 def _build(settings: Settings) -> Scorers:
@@ -131,7 +131,7 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
         return None
     if s.where == "remote":
         return _remote("judge", JudgeGroup, s)
-    from service.scorers.judge import JudgePrompt
+    from service.scorers.judge_prompt import JudgePrompt
 
     prompt = JudgePrompt.load(s.prompt)
     if s.backend == "openai":
@@ -149,7 +149,7 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
     from service.scorers.judge_transformers import TransformersJudge
 
     return TransformersJudge(
-        load=devices.loader(s),
+        load=devices.loader("judge", s),
         prompt=prompt,
         threshold=s.threshold,
         batch_tokens=s.batch_tokens,
@@ -168,7 +168,7 @@ def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
     from service.scorers.nll import BackboneNll
 
     return BackboneNll(
-        load=devices.loader(s),
+        load=devices.loader("nll", s),
         score_end_of_turn=s.score_end_of_turn,
         template_date=s.template_date,
         template_args=s.template_args,

@@ -56,8 +56,8 @@ class EmbeddingDiversity:
     turn: held while the device works, so that scorers sharing a device take turns.
 
     `group.feasible` None means every candidate is a member. Of a group without a single embedded member `diversity` is
-    None; of a group with one it is 0. Codes of failed members: `blank`, `not_finite`, `embedding_failed`, and
-    `out_of_memory`, which alone is retryable.
+    None; of a group with one it is 0. Codes of failed members: `blank` and `not_finite` (not retryable),
+    `out_of_memory` and `internal`.
     """
 
     name = "diversity"
@@ -149,7 +149,7 @@ def _of_windows(
         if isinstance(row, OutOfMemory):
             return Failed.because("out_of_memory", "the embedder ran out of memory on this text alone", retryable=True)
         if isinstance(row, Exception):
-            return Failed.because("embedding_failed", f"the embedder failed: {type(row).__name__}", retryable=False)
+            return Failed.because("internal", f"the embedder raised {type(row).__name__}", retryable=True)
         whole.append(row)
     vector = joined(windows, whole)
     if not np.isfinite(vector).all():

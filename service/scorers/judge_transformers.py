@@ -65,7 +65,7 @@ class TransformersJudge:
 
     load: gives the model; called once, on another thread. batch_tokens: padded tokens one forward pass may hold.
     queue_tokens: tokens that may wait. turn: held while the device works, so that scorers sharing it take turns.
-    Codes of failed candidates: `blank`, `too_long`, `judge_failed`, and `out_of_memory`, which alone is retryable.
+    Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`.
     """
 
     name = "judge"
@@ -143,9 +143,9 @@ class TransformersJudge:
         if isinstance(score, OutOfMemory):
             return Failed.because("out_of_memory", "the judge ran out of memory on this text alone", retryable=True)
         if isinstance(score, Exception):
-            return Failed.because("judge_failed", f"the judge failed: {type(score).__name__}", retryable=False)
+            return Failed.because("internal", f"the judge raised {type(score).__name__}", retryable=True)
         if score is None:
-            return Failed.because("judge_failed", "the judge's logits are not finite", retryable=False)
+            return Failed.because("not_finite", "the judge's logits are not finite", retryable=False)
         return judged(score, self._threshold)
 
     def _run(self, prompts: Sequence[Ids]) -> list[float | OutOfMemory | None]:

@@ -12,6 +12,8 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_SAID_WITHOUT_A_CLASS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class OutOfMemory:
     """Stands for the result of an item that did not fit into the device's memory even alone."""
@@ -64,7 +66,7 @@ def _fill(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True where the device's or the host's memory ran out; torch's CPU allocator raises a plain RuntimeError."""
+    """True where the device's or the host's memory ran out; some allocators of torch raise a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID_WITHOUT_A_CLASS)

@@ -1,0 +1,54 @@
+"""Starting and stopping the process: what a user's mistake looks like, and a clean end."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live_server import serve_process
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"REWRIGHT_PORT": "eighty"}, "port"),
+        ({"REWRIGHT_SCORERS__NLL__MODEL": "/no/such/folder"}, "scorers.nll.model"),
+        ({"REWRIGHT_SCORERS__JUDGE__PROMPT": "no-such-prompt"}, "scorers.judge.prompt"),
+        ({"REWRIGHT_SCORERS__DIVERSITY__MODEL": "/no/such/folder"}, "scorers.diversity.model"),
+    ],
+)
+def test_a_start_that_cannot_succeed_says_why_without_a_traceback(environment, named):
+    off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("VERIFY", "JUDGE", "NLL", "DIVERSITY")}
+    wanted = {k: v for k, v in off.items() if not any(e.startswith(k.removesuffix("WHERE")) for e in environment)}
+    ended = start(**wanted, **environment)
+    assert ended.returncode == 2
+    assert named in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_sigterm_ends_the_process_cleanly():
+    off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "NLL", "DIVERSITY")}
+    with serve_process(off) as server:
+        with server.client() as client:
+            body = {"groups": [{"answer": "42", "candidates": ["\\boxed{42}"]}]}
+            assert client.post("/v1/verify", json=body).json()["groups"][0]["candidates"][0]["correct"] is True
+            assert client.post("/v1/nll", json={"groups": [{"problem": "p", "candidates": ["a"]}]}).status_code == 503
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert "Traceback" not in server.log.read_text()
