@@ -200,21 +200,26 @@ class Components(_Wire):
     signals: Signals
 
 
-class RewardScored(Components):
-    """A candidate with a reward. `gate` is `open`, or the reason why r_task is 0."""
-
+class _Rewarded(_Wire):
     status: Literal["scored"] = "scored"
     total: float = Field(description="eq. 3.")
     gate: Gate
 
 
-class RewardFailed(Components):
-    """A candidate without a reward, with the components that were computed. Trainers must read it as "no reward"."""
-
+class _Unrewarded(_Wire):
     status: Literal["failed"] = "failed"
     total: None = None
     gate: None = None
     error: ItemError
+
+
+# The base that stands last gives the first fields: what a reader looks for comes before what it is made of.
+class RewardScored(Components, _Rewarded):
+    """A candidate with a reward. `gate` is `open`, or the reason why r_task is 0."""
+
+
+class RewardFailed(Components, _Unrewarded):
+    """A candidate without a reward, with the components that were computed. Trainers must read it as "no reward"."""
 
 
 # --- results a group --------------------------------------------------------------------------------------------------

@@ -66,6 +66,13 @@ async def _warm_up(scorer: Scorer[Any]) -> None:
         log.error("%s could not score its warm-up: %s", scorer.name, item.error.message)
 
 
+def _hide_progress_bars() -> None:
+    """Loading bars would stand between the JSON lines of the log."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+
+
 class _Devices:
     """What scorers of one process share: loaded models, and the turn on a CPU, where two at once only slow both."""
 
@@ -77,6 +84,7 @@ class _Devices:
     def turn(self, device: str) -> AbstractContextManager[object] | None:
         import torch
 
+        _hide_progress_bars()
         on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         return self.cpu_turn if on_cpu else None
 
