@@ -70,7 +70,7 @@ def _hide_progress_bars() -> None:
     """Loading bars would stand between the JSON lines of the log."""
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class _Devices:

@@ -35,6 +35,7 @@ def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after:
     `target` is `module:function`, called with one payload; memory_mb is the growth allowed in MiB.
     """
     _die_with_the_forkserver()
+    _close_all_but(connection.fileno())
     _silence()
     # Ctrl-C reaches the whole process group; the parent alone decides when work ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,6 +101,13 @@ def _die_with_the_forkserver() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent == 1 or os.getppid() != parent:
         os._exit(1)
+
+
+def _close_all_but(keep: int) -> None:
+    """A child inherits the descriptor whose closing tells the forkserver that the service is gone; while children held
+    it, neither would ever end."""
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65_536 else 65_536)
 
 
 def _silence() -> None:

@@ -65,8 +65,7 @@ def load_backbone(model: str, *, precision: str, device: str, setting: str = "sc
             f"{setting}.model: cannot load {model!r} as a causal language model: {_first_line(error)}; "
             "name a hub model, a folder or a .gguf file that transformers can load"
         ) from error
-    loaded: PreTrainedModel = both[0]
-    report: dict[str, Any] = both[1]
+    loaded, report = both
     if absent := sorted(report["missing_keys"]) + sorted(str(k) for k in report["mismatched_keys"]):
         raise SettingsError(
             f"{setting}.model: {model!r} lacks weights of a causal language model ({absent[0]} and {len(absent) - 1} "
@@ -81,8 +80,8 @@ def load_backbone(model: str, *, precision: str, device: str, setting: str = "sc
         loaded.requires_grad_(False).eval().to(place)
     except torch.OutOfMemoryError as error:
         raise SettingsError(
-            f"{setting}.model: {model!r} does not fit into {place} in {str(dtype).removeprefix('torch.')}; use a smaller "
-            "model, a lower precision or another device"
+            f"{setting}.model: {model!r} does not fit into {place} in {str(dtype).removeprefix('torch.')}; use a "
+            "smaller model, a lower precision or another device"
         ) from error
     _refuse_looking_ahead(loaded, place, model=model, setting=setting)
     if tokenizer.pad_token is None:

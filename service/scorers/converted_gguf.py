@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import torch
 import transformers
 from filelock import FileLock
@@ -50,9 +51,8 @@ def converted(gguf: Path, *, content: str) -> Path:
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/rewright`, or `~/.cache/rewright`: the desktop convention, not a setting of ours."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "rewright"
+    """The user's cache directory of this platform (`$XDG_CACHE_HOME/rewright`, else `~/.cache/rewright`, on Linux)."""
+    return platformdirs.user_cache_path("rewright")
 
 
 def content_hash(file: Path) -> str:

@@ -38,14 +38,15 @@ class PrefixScorer:
     """
 
     def __init__(self, backbone: Backbone, *, batch_tokens: int) -> None:
-        self._model: Any = backbone.model
-        self._body: Any = self._model.get_decoder()
+        model: Any = backbone.model
+        self._model = model
+        self._body = model.get_decoder()
         self._output = OutputLayer(backbone.model)
         self._device = backbone.device
-        alone = _rope_types(backbone.model.config.get_text_config(decoder=True)) & _LENGTH_DEPENDENT_ROPE
-        self._budget = 1 if alone else batch_tokens
+        self._alone = bool(_rope_types(backbone.model.config.get_text_config(decoder=True)) & _LENGTH_DEPENDENT_ROPE)
+        self._budget = 1 if self._alone else batch_tokens
         tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.3
-        self.way: Way = self._first_that_agrees(["repeated"] if alone else ["shared", "repeated"], tolerance)
+        self.way: Way = self._first_that_agrees(["repeated"] if self._alone else ["shared", "repeated"], tolerance)
 
     def score(self, prefix: Sequence[int], targets: Sequence[Sequence[int]]) -> list[torch.Tensor | OutOfMemory]:
         """For each candidate (at least one id each) the log-probabilities of its ids, float32 on the CPU, shape [n]."""
@@ -89,8 +90,12 @@ class PrefixScorer:
         return torch.cat([first_B1E, rest_BLE], dim=1)
 
     def _with_prefix(self, way: Way, prefix: Sequence[int], rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """As `_after_prefix`; for `plain` logits instead of hidden states, shape [B, L, V]."""
-        inputs_BL = self._ids([[*prefix, *row[:-1]] for row in rows])
+        """As `_after_prefix`; for `plain` logits instead of hidden states, shape [B, L, V]; one row more."""
+        if self._alone:
+            # Dynamic RoPE remembers the longest text it has seen; a short one makes it forget.
+            self._body(input_ids=self._ids([prefix[:1]]), use_cache=False)
+        # The last id predicts nothing that is scored, but it belongs to the length that dynamic RoPE looks at.
+        inputs_BL = self._ids([[*prefix, *row] for row in rows])
         if way == "plain":
             return torch.as_tensor(self._model(input_ids=inputs_BL, use_cache=False).logits[:, len(prefix) - 1 :])
         return torch.as_tensor(self._body(input_ids=inputs_BL, use_cache=False).last_hidden_state[:, len(prefix) - 1 :])

@@ -1,0 +1,221 @@
+"""Are two final answers equal? True, False, or None where only algebra can tell.
+
+`compare` walks the shapes of both answers and asks `leaf` about pairs of parts; `cheap_leaf` is the leaf that needs no
+algebra (the parent's), the worker's leaf asks `cheap_leaf` first and computes then.
+
+Policy
+- `x = 3` equals `3` when the left side is a name; `x = 3` and `y = 3` differ. A gold answer that is an
+  expression equals a candidate's `y = expression`; a gold equation does not equal one of its sides
+  (policy:equation-vs-expression).
+- `a < x < b` equals the interval (a, b), end points included as written (policy:relation-vs-interval).
+- Several boxes are one list (policy:multi-boxed). A list equals the same list in any order, a set in braces, and a
+  tuple of the same order; a tuple equals nothing else.
+- A comma is never a decimal point (policy:decimal-comma).
+- Letters keep their case; words do not. Primes and number bases must agree.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from service.scorers.answers.normalisation import is_words, split_unit
+from service.scorers.answers.numbers import numbers_equal, read_number
+from service.scorers.answers.structure import Node, read, split
+
+Leaf = Callable[[str, str], bool | None]
+MAX_PARTS = 64
+_MAX_DEPTH = 12
+
+_NAME = re.compile(
+    r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+    r"|\([A-Za-z](?:,[A-Za-z])+\)|[A-Z]{1,4}(?:_\{?\w+\}?)?(?:[:/][A-Z]{1,4}(?:_\{?\w+\}?)?)?"
+    r"|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
+)
+_BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?_(?:\{(?:\\text\{)?(\d+|[a-z]+)\}?\}|(\d+))")
+_COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+(?:\{[a-z]*matrix\})?")
+_LETTER = re.compile(r"[A-Za-z]")
+_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+
+
+def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | None:  # noqa: PLR0911 - a shape each
+    """Both texts normalised. `leaf` decides parts without inner structure."""
+    if gold == prediction and gold:
+        return True
+    if depth > _MAX_DEPTH:
+        return False
+    certain = cheap_leaf(gold, prediction)
+    if certain is not None:
+        return certain
+    ours, theirs = read(gold), read(prediction)
+    if ours.kind == "relation" or theirs.kind == "relation":
+        return _relations(ours, theirs, leaf, depth)
+    if ours.kind == "leaf" and theirs.kind == "leaf":
+        return _leaves(ours.text, theirs.text, leaf)
+    if ours.kind == "list" and len(ours.parts) == 1 and theirs.kind == "leaf":
+        return compare(ours.parts[0], theirs.text, leaf, depth + 1)
+    if {ours.kind, theirs.kind} == {"list", "tuple"}:
+        # 3, 2 for (3, 2): the order is the tuple's.
+        the_tuple = ours if ours.kind == "tuple" else theirs
+        if the_tuple.marks != ("(", ")"):
+            return False
+        return _in_order(ours.parts, theirs.parts, leaf, depth)
+    if ours.kind != theirs.kind:
+        # A sum of matrices is a leaf that may equal a matrix; nothing else changes its kind.
+        return leaf(gold, prediction) if {ours.kind, theirs.kind} == {"matrix", "leaf"} else False
+    if ours.kind in ("list", "union"):
+        return _in_any_order(_distinct(ours.parts), _distinct(theirs.parts), leaf, depth)
+    if len(ours.parts) != len(theirs.parts):
+        return False
+    return ours.marks == theirs.marks and _in_order(ours.parts, theirs.parts, leaf, depth)
+
+
+def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - one certainty each
+    """What is certain about two parts without algebra."""
+    if gold == prediction:
+        return True
+    (value, unit), (their_value, their_unit) = split_unit(gold), split_unit(prediction)
+    if unit is not None and their_unit is not None and unit != their_unit:
+        return False
+    mine, yours = read_number(value), read_number(their_value)
+    if mine is not None and yours is not None:
+        return numbers_equal(mine, yours)
+    if is_words(gold) and is_words(prediction):
+        return True if gold.casefold() == prediction.casefold() else None if "\\" in gold else False
+    based, their_based = _BASED.fullmatch(value), _BASED.fullmatch(their_value)
+    if (based and based[1][0].isdigit()) or (their_based and their_based[1][0].isdigit()):
+        return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
+    if gold.count("'") != prediction.count("'") or _differ_in_case_only(gold, prediction):
+        return False
+    return None
+
+
+def _differ_in_case_only(gold: str, prediction: str) -> bool:
+    """The symbols are the same letters but for their case, which the LaTeX reader does not keep everywhere."""
+    mine, yours = (set(_LETTER.findall(_COMMAND.sub(" ", text))) for text in (gold, prediction))
+    return mine != yours and {letter.lower() for letter in mine} == {letter.lower() for letter in yours}
+
+
+def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
+    return match[1].lower(), match[2] or match[3]
+
+
+def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
+    value, their_value = split_unit(gold)[0], split_unit(prediction)[0]
+    ratio, their_ratio = split(value, ":"), split(their_value, ":")
+    if len(ratio) == len(their_ratio) == 2:
+        return leaf(f"\\frac{{{ratio[0]}}}{{{ratio[1]}}}", f"\\frac{{{their_ratio[0]}}}{{{their_ratio[1]}}}")
+    if len(ratio) != len(their_ratio):
+        return False
+    return leaf(value, their_value)
+
+
+def _relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:
+    if gold.kind == "relation" and prediction.kind == "relation":
+        return _two_relations(gold, prediction, leaf, depth)
+    relation, other = (gold, prediction) if gold.kind == "relation" else (prediction, gold)
+    swapped = relation is prediction
+
+    def against(part: str) -> bool | None:
+        return compare(other.text, part, leaf, depth + 1) if swapped else compare(part, other.text, leaf, depth + 1)
+
+    if set(relation.marks) <= {"=", "\\in", "\\approx", "\\equiv"}:
+        named = _NAME.fullmatch(relation.parts[0]) is not None
+        # A candidate may compute (10^3 = 1000); a gold equation is more than its right side unless it names it.
+        if named or swapped:
+            return against(relation.parts[-1])
+        return False
+    interval = as_interval(relation)
+    return against(interval) if interval is not None and other.kind in ("tuple", "union") else False
+
+
+def _two_relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:  # noqa: PLR0911
+    if set(gold.marks) == set(prediction.marks) == {"="}:
+        mine, yours = _assigned(gold), _assigned(prediction)
+        if mine is not None and yours is not None:
+            return mine[0] == yours[0] and compare(mine[1], yours[1], leaf, depth + 1)
+        if len(gold.parts) > 2 and len(prediction.parts) > 2:
+            return _in_order(gold.parts, prediction.parts, leaf, depth)
+        return leaf(gold.text, prediction.text)
+    if "=" in gold.marks or "=" in prediction.marks:
+        # `k = 3 < 5` and its kin: only the same chain is the same.
+        return gold.marks == prediction.marks and _in_order(gold.parts, prediction.parts, leaf, depth)
+    if len(gold.marks) == len(prediction.marks) == 1 and gold.marks[0] in _FLIPPED and prediction.marks[0] in _FLIPPED:
+        turned = _turned(prediction)
+        for chain in (prediction, turned):
+            if chain.marks == gold.marks and _in_order(gold.parts, chain.parts, leaf, depth):
+                return True
+        return leaf(gold.text, prediction.text)
+    chains = [chain for chain in (prediction, _turned(prediction)) if chain.marks == gold.marks]
+    verdicts = [_in_order(gold.parts, chain.parts, leaf, depth) for chain in chains]
+    return True if True in verdicts else None if None in verdicts else False
+
+
+def _assigned(relation: Node) -> tuple[str, str] | None:
+    """Name and value of `name = … = value` or `value = name`."""
+    if _NAME.fullmatch(relation.parts[0]):
+        return relation.parts[0], relation.parts[-1]
+    if len(relation.parts) == 2 and _NAME.fullmatch(relation.parts[1]):
+        return relation.parts[1], relation.parts[0]
+    return None
+
+
+def _turned(relation: Node) -> Node:
+    marks = tuple(_FLIPPED.get(mark, mark) for mark in reversed(relation.marks))
+    return Node("relation", relation.text, tuple(reversed(relation.parts)), marks)
+
+
+def as_interval(relation: Node) -> str | None:
+    """The interval of `a < x <= b`, `x > a` and their kin over one name; None for other chains."""
+    chain = relation if set(relation.marks) <= {"<", "\\le"} else _turned(relation)
+    if not set(chain.marks) <= {"<", "\\le"}:
+        return None
+    brackets = {"<": "()", "\\le": "[]"}
+    name = re.compile(r"[A-Za-z](?:\([A-Za-z]\))?")
+    if len(chain.parts) == 3 and name.fullmatch(chain.parts[1]):
+        return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},{chain.parts[2]}{brackets[chain.marks[1]][1]}"
+    if len(chain.parts) == 2 and name.fullmatch(chain.parts[0]):
+        return f"(-\\infty,{chain.parts[1]}{brackets[chain.marks[0]][1]}"
+    if len(chain.parts) == 2 and name.fullmatch(chain.parts[1]):
+        return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},\\infty)"
+    return None
+
+
+def _in_order(gold: Sequence[str], prediction: Sequence[str], leaf: Leaf, depth: int) -> bool | None:
+    if len(gold) != len(prediction):
+        return False
+    if len(gold) > MAX_PARTS:
+        return all(mine == yours for mine, yours in zip(gold, prediction, strict=True))
+    unsure = False
+    for mine, yours in zip(gold, prediction, strict=True):
+        verdict = compare(mine, yours, leaf, depth + 1)
+        if verdict is False:
+            return False
+        unsure = unsure or verdict is None
+    return None if unsure else True
+
+
+def _distinct(parts: Sequence[str]) -> Sequence[str]:
+    """Solutions written as tuples are a set, where a repetition adds nothing; numbers count as often as written."""
+    return list(dict.fromkeys(parts)) if all(part.startswith("(") for part in parts) else parts
+
+
+def _in_any_order(gold: Sequence[str], prediction: Sequence[str], leaf: Leaf, depth: int) -> bool | None:
+    """Every part of one equals its own part of the other. Equality is transitive, so that taking the first fit is right
+    as long as every verdict is certain."""
+    if len(gold) != len(prediction):
+        return False
+    if len(gold) > MAX_PARTS:
+        return sorted(gold) == sorted(prediction)
+    left = list(prediction)
+    unsure = False
+    for mine in gold:
+        if mine in left:
+            left.remove(mine)
+            continue
+        verdicts = [compare(mine, yours, leaf, depth + 1) for yours in left]
+        if True in verdicts:
+            left.pop(verdicts.index(True))
+        elif None in verdicts:
+            unsure = True
+        else:
+            return False
+    return None if unsure else True

@@ -1,0 +1,125 @@
+"""Exact values of plain numbers: integers, decimals, fractions, mixed numbers, scientific notation, percentages.
+
+Policy
+- 28 % equals 28 % and 0.28; a bare number equals the percentage of the same figure where it is above 1 (28 and 28 %).
+- A decimal equals a number that no finite decimal can write where it has at least six significant digits and is that
+  number rounded or cut there (1/3 and 0.333333). Fewer digits are another number: 11.67 is not 35/3 (policy:rounding).
+- A decimal of 15 to 18 significant digits is a printed binary float: it equals what it agrees with to 12 digits.
+- Otherwise equality is exact: 5.001 is not 5, and two values however near are two values.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MIN_SIGNIFICANT_DIGITS = 6
+_MAX_DIGITS = 400
+
+_DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_PLAIN = re.compile(rf"([+-]*)({_DECIMAL})")
+_THOUSANDS = re.compile(r"([+-]?)(\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+)(\.\d+)?")
+_FRACTION = re.compile(rf"([+-]*)\\frac\{{([+-]?{_DECIMAL})\}}\{{([+-]?{_DECIMAL})\}}")
+_SLASH = re.compile(rf"([+-]*)({_DECIMAL})/({_DECIMAL})")
+_MIXED = re.compile(r"([+-]?)(\d+) ?\\frac\{(\d+)\}\{(\d+)\}|([+-]?)(\d+) (\d+)/(\d+)")
+_SCIENTIFIC = re.compile(rf"([+-]?{_DECIMAL})(?:(?:\\times|\\cdot|\*)10\^(?:\{{([+-]?\d+)\}}|(\d+))|[eE]([+-]?\d+))")
+_POWER = re.compile(r"10\^(?:\{([+-]?\d+)\}|(\d+))")
+_PERCENT = re.compile(r"\\?%$")
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A rational value. `decimals`: places after the point where it was written as a decimal; `percent`: the value
+    carries a percent sign, which `value` does not include."""
+
+    value: Fraction
+    decimals: int | None = None
+    significant: int = 0
+    percent: bool = False
+
+
+def read_number(text: str) -> Exact | None:
+    """The value of a normalised text that is a plain number and nothing else; None for all others."""
+    if len(text) > _MAX_DIGITS or not text.isascii():
+        return None
+    bare = _PERCENT.sub("", text)
+    while bare.startswith("(") and bare.endswith(")") and "(" not in bare[1:] and "," not in bare:
+        bare = bare[1:-1]
+    number = _read(bare)
+    if number is None or bare == text:
+        return number
+    return Exact(number.value, number.decimals, number.significant, bare != text and text.endswith("%"))
+
+
+def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
+    if m := _PLAIN.fullmatch(text):
+        return _decimal(_sign(m[1]), m[2])
+    if m := _THOUSANDS.fullmatch(text):
+        return _decimal(_sign(m[1]), re.sub("[, ]", "", m[2]) + (m[3] or ""))
+    if (m := _FRACTION.fullmatch(text)) or (m := _SLASH.fullmatch(text)):
+        below = Fraction(m[3])
+        return Exact(_sign(m[1]) * Fraction(m[2]) / below) if below else None
+    if m := _MIXED.fullmatch(text):
+        sign, whole, over, below_text = (m[1], m[2], m[3], m[4]) if m[2] else (m[5], m[6], m[7], m[8])
+        if not int(below_text):
+            return None
+        return Exact(_sign(sign) * (int(whole) + Fraction(int(over), int(below_text))))
+    if m := _SCIENTIFIC.fullmatch(text):
+        exponent = int(m[2] or m[3] or m[4])
+        return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    if m := _POWER.fullmatch(text):
+        exponent = int(m[1] or m[2])
+        return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    return None
+
+
+def _ten_to(exponent: int) -> Fraction:
+    return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10**-exponent)
+
+
+def _sign(signs: str) -> int:
+    return -1 if signs.count("-") % 2 else 1
+
+
+def _decimal(sign: int, digits: str) -> Exact:
+    _, point, places = digits.partition(".")
+    return Exact(
+        sign * Fraction(digits),
+        len(places) if point else None,
+        len(digits.replace(".", "").lstrip("0")),
+    )
+
+
+def numbers_equal(gold: Exact, prediction: Exact) -> bool:
+    """The policy of this module's docstring."""
+    if gold.percent != prediction.percent:
+        signed, bare = (gold, prediction) if gold.percent else (prediction, gold)
+        return (signed.value == bare.value and abs(bare.value) > 1) or signed.value / 100 == bare.value
+    if gold.value == prediction.value:
+        return True
+    return rounds_to(gold, prediction) or rounds_to(prediction, gold) or prints(gold, prediction)
+
+
+def prints(exact: Exact, printed: Exact) -> bool:
+    """`printed` is the noisy printout of a binary float that stands for `exact`."""
+    if printed.decimals is None or not 15 <= printed.significant <= 18:
+        return False
+    return abs(printed.value - exact.value) <= abs(exact.value) * Fraction(1, 10**12)
+
+
+def rounds_to(exact: Exact, decimal: Exact) -> bool:
+    """`decimal` is `exact`, which has no finite decimal form, rounded or cut at six or more significant digits."""
+    places = decimal.decimals
+    if places is None or decimal.significant < MIN_SIGNIFICANT_DIGITS or is_finite_decimal(exact.value):
+        return False
+    shifted, seen = exact.value * 10**places, decimal.value * 10**places
+    cut = abs(shifted.numerator) // shifted.denominator
+    cut = cut if shifted >= 0 else -cut
+    return bool(seen == cut or 2 * abs(seen - shifted) <= 1)
+
+
+def is_finite_decimal(value: Fraction) -> bool:
+    below = value.denominator
+    for prime in (2, 5):
+        while below % prime == 0:
+            below //= prime
+    return below == 1

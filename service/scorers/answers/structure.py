@@ -1,0 +1,116 @@
+"""The shape of an answer: which of its parts must equal which, before anything is computed.
+
+Kinds
+    list       a, b, c or {a, b, c}: order does not matter, repetition does
+    tuple      (a, b) or [a, b): order and both brackets matter; an interval is written alike
+    union      of intervals
+    matrix     rows of cells
+    relation   a chain a = b, a < b ≤ c …
+    leaf       everything else
+
+Splitting is by brackets and separators at depth 0, in one pass.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["list", "tuple", "union", "matrix", "relation", "leaf"]
+
+_RELATIONS = ("\\le", "\\ge", "\\ne", "\\in", "\\approx", "\\equiv", "=", "<", ">")
+_MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`marks`: the brackets of a tuple, the operators of a relation."""
+
+    kind: Kind
+    text: str
+    parts: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+def read(text: str, layers: int = 8) -> Node:  # noqa: PLR0911 - one kind each
+    """The outermost shape of a normalised answer. Past `layers` of brackets around one thing it is a leaf."""
+    for separator in (";", ","):
+        items = split(text, separator)
+        if len(items) > 1 and all(items):
+            return Node("list", text, tuple(items))
+    if text.count("\\pm") == 1 and "\\mp" not in text and "=" not in text:
+        return Node("list", text, (text.replace("\\pm", "+").lstrip("+"), text.replace("\\pm", "-")))
+    relation = _relation(text)
+    if relation is not None:
+        return relation
+    items = split(text, "\\cup")
+    if len(items) > 1 and all(items):
+        return Node("union", text, tuple(items))
+    if text.startswith("\\{") and text.endswith("\\}") and _encloses(text, 1, 2):
+        inside = read(text[2:-2], layers - 1) if layers else Node("leaf", text)
+        return inside if inside.kind == "list" else Node("list", text, (text[2:-2],))
+    if text[:1] in "([" and text[-1:] in ")]" and len(text) > 2 and _encloses(text, 0, 1):
+        items = split(text[1:-1], ",")
+        if len(items) > 1 and all(items):
+            return Node("tuple", text, tuple(items), (text[0], text[-1]))
+        # One thing in brackets is that thing.
+        return read(text[1:-1], layers - 1) if layers else Node("leaf", text)
+    matrix = _MATRIX.fullmatch(text)
+    if matrix and "\\begin" not in matrix[1]:
+        rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", matrix[1]) if row.strip()]
+        cells = [row.split("&") for row in rows]
+        return Node(
+            "matrix", text, tuple(cell.strip() for row in cells for cell in row), tuple(str(len(row)) for row in cells)
+        )
+    return Node("leaf", text)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The parts of `text` between separators outside all brackets. (a, b] is balanced: any bracket closes any."""
+    parts, depth, start, place = [], 0, 0, 0
+    while place < len(text):
+        if depth == 0 and text.startswith(separator, place):
+            parts.append(text[start:place].strip())
+            place += len(separator)
+            start = place
+            continue
+        character = text[place]
+        if text.startswith("\\begin", place):
+            depth += 1
+        elif text.startswith("\\end", place):
+            depth -= 1
+        if character in _OPEN:
+            depth += 1
+        elif character in _CLOSE:
+            depth = max(0, depth - 1)
+        elif character == "\\" and text[place + 1 : place + 2] == "\\":
+            place += 1
+        place += 1
+    parts.append(text[start:].strip())
+    return parts
+
+
+def _encloses(text: str, first: int, width: int) -> bool:
+    """The bracket that opens at `first` closes with the last character of `text`."""
+    depth = 0
+    for place in range(first, len(text)):
+        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _relation(text: str) -> Node | None:
+    operands, marks, depth, start, place = [], [], 0, 0, 0
+    while place < len(text):
+        mark = next((r for r in _RELATIONS if text.startswith(r, place)), None) if depth == 0 else None
+        if mark and not (mark[0] == "\\" and text[place + len(mark) : place + len(mark) + 1].isalpha()):
+            operands.append(text[start:place].strip())
+            marks.append(mark)
+            place += len(mark)
+            start = place
+            continue
+        depth = max(0, depth + (text[place] in _OPEN) - (text[place] in _CLOSE))
+        place += 1
+    operands.append(text[start:].strip())
+    return Node("relation", text, tuple(operands), tuple(marks)) if marks and all(operands) else None

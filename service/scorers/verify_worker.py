@@ -1,0 +1,185 @@
+"""Runs in the worker process: the pairs that need algebra. Sole importer of math_verify (and sympy).
+
+math-verify reads LaTeX; the decision is ours, since its own is by a numeric tolerance (e^{-50} would equal e^{-60}) and
+lets variables be renamed. Two expressions are equal when their difference is zero:
+exactly at rational points where it is rational there, else to hundreds of digits. Time and memory are limited from
+outside, so math-verify's own timers, which answer "wrong" when they ring, are off.
+
+Not covered: limits, integrals and sums that sympy cannot do. They are different unless written alike.
+"""
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
+from math_verify import LatexExtractionConfig, parse
+from sympy import Basic, E, Eq, Expr, Float, I, MatrixBase, MatrixExpr, Rational, Symbol, nan, oo, simplify, zoo
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+
+from service.scorers.answers.equality import cheap_leaf, compare
+from service.scorers.answers.normalisation import split_unit
+from service.scorers.answers.numbers import Exact, is_finite_decimal, read_number, rounds_to
+
+logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+_ZERO_DIGITS = 300
+_CONSTANTS = (("e", E), ("i", I))
+# Units are taken off by us, who compare them; the library would drop them.
+_READING = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
+)
+_CONFIG = [LatexExtractionConfig(normalization_config=_READING)]
+
+
+def decide(pair: list[str]) -> bool:
+    """Whether two normalised answers (gold, prediction) are equal."""
+    gold, prediction = pair
+    return compare(gold, prediction, _leaf) is True
+
+
+def _leaf(gold: str, prediction: str) -> bool | None:
+    certain = cheap_leaf(gold, prediction)
+    if certain is not None:
+        return certain
+    gold, prediction = split_unit(gold)[0], split_unit(prediction)[0]
+    mine, yours = _read(gold), _read(prediction)
+    if mine is None or yours is None:
+        return False
+    if isinstance(mine, (MatrixBase, MatrixExpr)) or isinstance(yours, (MatrixBase, MatrixExpr)):
+        return _matrices_equal(_done(mine), _done(yours))
+    if isinstance(mine, Relational) and isinstance(yours, Relational):
+        return _relations_equal(mine, yours)
+    if isinstance(mine, Expr) and isinstance(yours, Expr):
+        return _rounded(mine, yours, gold, prediction) or expressions_equal(mine, yours)
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Any:
+    """The sympy object of a normalised text, decimals made exact; None where it cannot be read."""
+    percent = text.endswith("%")
+    parsed = parse(f"${text.rstrip('%')}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
+    if not parsed or not isinstance(parsed[0], (Basic, MatrixBase)):
+        return None
+    expression = _exactly(parsed[0])
+    return expression / 100 if percent and isinstance(expression, Expr) else expression
+
+
+def _exactly(expression: Any) -> Any:
+    floats = {number: Rational(str(number)) for number in expression.atoms(Float)}
+    # math-verify reads a lone e or i as a symbol in some places and as the constant in others.
+    constants = {
+        symbol: value
+        for symbol in expression.atoms(Symbol)
+        for name, value in (("e", E), ("i", I))
+        if symbol.name == name
+    }
+    return expression.xreplace({**floats, **constants}) if floats or constants else expression
+
+
+def _done(value: Any) -> Any:
+    try:
+        return value.doit()
+    except (ArithmeticError, AttributeError, TypeError, ValueError, NotImplementedError):
+        return value
+
+
+def _matrices_equal(mine: Any, yours: Any) -> bool:
+    if not (isinstance(mine, MatrixBase) and isinstance(yours, MatrixBase)) or mine.shape != yours.shape:
+        return False
+    return all(expressions_equal(a, b) for a, b in zip(mine.flat(), yours.flat(), strict=True))
+
+
+def _relations_equal(mine: Relational, yours: Relational) -> bool:
+    """Both sides brought to one: equations up to a constant factor, inequalities up to a positive one."""
+    if mine.free_symbols != yours.free_symbols:
+        return False
+    first, second = mine.lhs - mine.rhs, yours.lhs - yours.rhs
+    if not isinstance(mine, Eq):
+        if mine.rel_op[0] != yours.rel_op[0]:
+            first = -first
+        if len(mine.rel_op) != len(yours.rel_op) or mine.rel_op[0] not in "<>":
+            return False
+    factor = simplify(_done(first) / _done(second))
+    if factor.free_symbols or factor in (0, nan, zoo, oo, -oo):
+        return False
+    return isinstance(mine, Eq) or bool(factor.is_positive)
+
+
+def _rounded(mine: Expr, yours: Expr, gold: str, prediction: str) -> bool:
+    """One side is a decimal of six or more significant digits of the other, which has no finite decimal form."""
+    for exact, text in ((mine, prediction), (yours, gold)):
+        decimal = read_number(text)
+        if decimal is None or decimal.decimals is None or exact.free_symbols:
+            continue
+        value = _done(exact)
+        if value.is_Rational:
+            fraction = Fraction(int(value.p), int(value.q))
+            if not is_finite_decimal(fraction) and rounds_to(Exact(fraction), decimal):
+                return True
+        elif value.is_number:
+            digits = value.evalf(decimal.significant + 20)
+            # An irrational value, so that no finite decimal equals it; 20 digits more than shown decide the rounding.
+            if digits.is_Float and digits.is_finite and rounds_to(_near(digits), decimal):
+                return True
+    return False
+
+
+def _near(digits: Float) -> Exact:
+    """The float as a fraction, nudged so that it is no finite decimal."""
+    value = Rational(digits)
+    return Exact(Fraction(int(value.p), int(value.q)) + Fraction(1, 3 * 10 ** (60 + len(str(value.q)))))
+
+
+def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one way out a kind of expression
+    """Equal as functions of the same symbols; see the module's docstring."""
+    if mine == yours:
+        return mine not in (nan, zoo)
+    mine, yours = _done(mine), _done(yours)
+    if not (isinstance(mine, Expr) and isinstance(yours, Expr)):
+        return bool(mine == yours)
+    if mine.has(nan, zoo, oo, -oo) or yours.has(nan, zoo, oo, -oo) or mine.is_commutative is False:
+        return bool(mine == yours)
+    if {str(f.func) for f in mine.atoms(AppliedUndef)} != {str(f.func) for f in yours.atoms(AppliedUndef)}:
+        return False
+    difference = mine - yours
+    if not difference.free_symbols and not difference.atoms(AppliedUndef):
+        return _is_zero(difference)
+    if difference.atoms(AppliedUndef):
+        return bool(simplify(difference) == 0)
+    seen = 0
+    for point in _points(sorted(difference.free_symbols, key=str)):
+        value = difference.subs(point)
+        if value.has(nan, zoo, oo, -oo):
+            continue
+        if not _is_zero(value):
+            return False
+        seen += 1
+    return seen > 0 and (difference.is_rational_function() or seen >= 3)
+
+
+def _points(symbols: list[Basic]) -> Iterator[dict[Basic, Rational]]:
+    """Rational points without small relations between their coordinates, on both sides of zero."""
+    for row in range(6):
+        sign = -1 if row % 2 else 1
+        yield {
+            symbol: Rational(
+                sign ** (column + 1) * (7919 + 104_729 * row + 1_299_709 * column), 3571 + 611 * row + 97 * column
+            )
+            / (50 if row >= 2 else 1)
+            for column, symbol in enumerate(symbols)
+        }
+
+
+def _is_zero(value: Expr) -> bool:
+    """Exact for rationals; else zero to hundreds of digits."""
+    value = _done(value)
+    if value.is_Rational:
+        return bool(value == 0)
+    digits = value.evalf(20, maxn=2 * _ZERO_DIGITS)
+    if not digits.is_number or digits.has(nan, zoo):
+        return bool(simplify(value) == 0)
+    return bool(abs(digits) < Rational(1, 10**_ZERO_DIGITS)) if digits.is_comparable or digits.is_complex else False
