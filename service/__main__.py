@@ -1,14 +1,13 @@
 """`python -m service` (or `rewright serve`): parse settings, open the scorers, run uvicorn."""
 
 import asyncio
-import logging
 import os
+import signal
 import sys
 
 from service.errors import SettingsError
 from service.settings import Settings, load
 
-log = logging.getLogger("service")
 CANNOT_START = 2
 
 
@@ -26,8 +25,6 @@ def main() -> int:
     except SettingsError as error:
         print(f"rewright: {error.message}", file=sys.stderr)
         return CANNOT_START
-    except KeyboardInterrupt:
-        log.info("stopped")
     return 0
 
 
@@ -39,6 +36,10 @@ async def _serve(settings: Settings) -> None:
     from service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
+    # uvicorn takes SIGTERM and SIGINT, drains, and raises them again for whoever had them before. That is here: were it
+    # the default, the process would die before its scorers are closed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     async with opened_scorers(settings) as scorers:
         config = uvicorn.Config(
             create_app(settings, scorers),

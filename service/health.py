@@ -6,6 +6,7 @@ has been idle for a while is given one tiny group and must score it. Remote scor
 """
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -13,13 +14,21 @@ from service.errors import RewrightError
 from service.schema import Failed, Group
 from service.scorers.contract import Scorer, Scorers
 
-PROBE = Group(
-    id="probe",
-    problem="What is 1 + 1?",
-    reference="1 + 1 = 2, so the answer is \\boxed{2}.",
-    answer="2",
-    candidates=["Adding one and one gives 1 + 1 = 2. The answer is \\boxed{2}."],
-)
+_numbers = itertools.count(2)
+
+
+def probe() -> Group:
+    """A tiny group that every scorer can score. Each call gives another one whose answer takes algebra, so that neither
+    a cache nor a comparison of texts can answer for a worker that is dead."""
+    n = next(_numbers)
+    return Group(
+        id="probe",
+        problem=f"Factorise x^2 - {n * n}.",
+        reference=f"x^2 - {n * n} = x^2 - {n}^2 is a difference of squares: \\boxed{{(x - {n})(x + {n})}}.",
+        candidates=[f"It is already a difference of squares, so the answer is \\boxed{{x^2 - {n * n}}}."],
+    )
+
+
 PROBE_TIMEOUT_S = 20.0
 
 
@@ -44,7 +53,7 @@ class Readiness:
         before = time.monotonic()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                (result,) = await scorer.score([PROBE])
+                (result,) = await scorer.score([probe()])
         except TimeoutError:
             # Deep in a queue is not dead: what counts is whether anything was finished meanwhile.
             worked = scorer.last_worked()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.health import PROBE
+from service.health import probe
 from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
 from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
 from service.settings import (
@@ -60,7 +60,7 @@ def warnings(scorers: Scorers) -> list[str]:
 
 
 async def _warm_up(scorer: Scorer[Any]) -> None:
-    (result,) = await scorer.score([PROBE])
+    (result,) = await scorer.score([probe()])
     item = result.candidates[0]
     if isinstance(item, Failed):
         log.error("%s could not score its warm-up: %s", scorer.name, item.error.message)

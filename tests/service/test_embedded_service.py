@@ -53,7 +53,7 @@ def test_single_endpoints_agree_with_the_reward(client):
         for ours, theirs in zip(whole, single, strict=True):
             for c, s in zip(ours["candidates"], theirs["candidates"], strict=True):
                 if c[component] is not None:
-                    assert c[component] == pytest.approx(s[field], abs=0.03)
+                    assert c[component] == pytest.approx(float(s[field]), abs=0.03)
 
 
 def test_per_token_nll_adds_up(client):
@@ -107,7 +107,8 @@ def test_one_candidate_is_a_lawful_group(client):
 
 
 def test_an_unreadable_gold_fails_its_group_alone(client):
-    body = {"groups": [group("\\boxed{42}", answer="", id="bad")["groups"][0], group("\\boxed{42}")["groups"][0]]}
+    without_answer = group("\\boxed{42}", reference="The answer is not 5.", id="bad")["groups"][0]
+    body = {"groups": [without_answer, group("\\boxed{42}")["groups"][0]]}
     bad, good = client.post("/v1/reward", json=body).json()["groups"]
     assert [(c["status"], c["total"], c["error"]["code"]) for c in bad["candidates"]] == [("failed", None, "bad_gold")]
     assert bad["candidates"][0]["error"]["retryable"] is False

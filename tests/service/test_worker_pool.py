@@ -194,7 +194,8 @@ def test_no_child_outlives_a_killed_parent_and_main_needs_no_guard(tmp_path: Pat
             """
             import asyncio, time
             from service.worker_pool import WorkerPool
-            pool = WorkerPool("tests.service.pool_jobs:work", workers=2, cpu_s=60.0, memory_mb=256, queue=10, first_try_s=60.0,
+            pool = WorkerPool("tests.service.pool_jobs:work",
+                              workers=2, cpu_s=60.0, memory_mb=256, queue=10, first_try_s=60.0,
                               slow_workers=1, slow_queue=1)
             pool.start()
             asyncio.run(pool.run([["echo", 1]] * 20))

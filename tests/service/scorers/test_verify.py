@@ -160,7 +160,8 @@ def test_the_gold_answer_comes_from_the_reference_where_none_is_given(score: Sco
 HOSTILE = [
     "9^{9^{9^{9^9}}}", "((10^6)!)!", r"\sum_{n=1}^{10^{12}} \frac{1}{n^n}", "x^{99999999}(1+x)^{9999}",
     r"\boxed{" + r"\sqrt{" * 400 + "2" + "}" * 401, r"\boxed{" + "(" * 1500 + "1" + ")" * 1500 + "}",
-    r"\boxed{" + "9" * 1_000_000 + "}", "{" * 1_000_000, r"\boxed{" * 100_000, "$x" * 400_000, r"\(" * 400_000, " " * 1_000_000,
+    r"\boxed{" + "9" * 1_000_000 + "}", "{" * 1_000_000, r"\boxed{" * 100_000, "$x" * 400_000,
+    r"\(" * 400_000, " " * 1_000_000,
     "the answer is " * 70_000, r"\begin{pmatrix}" + "1&" * 900 + "1" + r"\end{pmatrix}", "\x00\x01\u202e\ufeff" * 1000,
     r"\boxed{" + r"\frac{1}{" * 300 + "2" + "}" * 301, r"\int_0^{\infty} x^{x^{x}} dx", r"\log_{" * 50 + "2" + "}" * 50,
 ]  # fmt: skip
