@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from service.errors import SettingsError
 from service.settings import Settings, load
@@ -11,10 +12,13 @@ from service.settings import Settings, load
 CANNOT_START = 2
 
 
-def main() -> int:
-    """Exit status: 0 after a clean stop, 2 where a setting or a model makes a start impossible."""
+def main(config: Path | None = None) -> int:
+    """Exit status: 0 after a clean stop, 2 where a setting or a model makes a start impossible.
+
+    config: a YAML file of settings; None: the one that `REWRIGHT_CONFIG` names, if any.
+    """
     try:
-        settings = load()
+        settings = load(config)
     except SettingsError as error:
         print(f"rewright: {error.message}", file=sys.stderr)
         return CANNOT_START

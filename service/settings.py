@@ -174,13 +174,13 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load() -> Settings:
-    """Settings from the environment and the file that `REWRIGHT_CONFIG` names.
+def load(config: Path | None = None) -> Settings:
+    """Settings from the environment and a YAML file: `config`, else the one that `REWRIGHT_CONFIG` names.
 
     Raises `SettingsError` whose message lists every wrong key with its mend.
     """
     _refuse_unknown_variables()
-    path = os.environ.get(CONFIG_VARIABLE)
+    path = config or os.environ.get(CONFIG_VARIABLE)
     try:
         return Settings(**(_read_yaml(Path(path)) if path else {}))
     except ValidationError as error:
@@ -191,11 +191,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{CONFIG_VARIABLE}: cannot read {path}: {error}") from None
+        raise SettingsError(f"cannot read the settings file {path} ({CONFIG_VARIABLE} or --config): {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise SettingsError(f"{CONFIG_VARIABLE}: {path} must hold a mapping of setting names")
+        raise SettingsError(f"the settings file {path} must hold a mapping of setting names")
     return content
 
 
