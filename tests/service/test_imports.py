@@ -100,5 +100,9 @@ def test_math_verify_is_imported_in_the_worker_alone():
 
 
 def test_only_settings_and_main_read_the_environment():
-    readers = {p.name for p in files("service") + files("clients") if "environ" in p.read_text(encoding="utf-8")}
-    assert readers <= {"settings.py", "__main__.py"}
+    def reads(path: Path) -> bool:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        return bool(names & {"os.environ", "os.getenv"}) or bool(imports_of(path) & {"os.environ", "os.getenv"})
+
+    assert {p.name for p in files("service") + files("clients") if reads(p)} == {"settings.py", "__main__.py"}
