@@ -31,6 +31,11 @@ class _Waiting(Generic[Item, Result]):
     future: "Future[Result]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: Exception
+
+
 class Batcher(Generic[Item, Result]):
     """Runs `run(items) -> results` (same length, same order) on one thread of its own.
 
@@ -148,30 +153,32 @@ class Batcher(Generic[Item, Result]):
     def _work(self, batch: list[_Waiting[Item, Result]]) -> None:
         started = time.monotonic()
         try:
-            results = self._run_checked([w.item for w in batch])
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].future.set_exception(error)
-            else:
-                # One bad item must not cost its neighbours their scores: each gets one try alone.
-                for w in batch:
-                    try:
-                        (result,) = self._run_checked([w.item])
-                    except Exception as alone:
-                        w.future.set_exception(alone)
-                    else:
-                        w.future.set_result(result)
+            outcomes = self._outcomes([w.item for w in batch])
         except BaseException as fatal:
             # The thread ends here; the batch's waiters must not wait for ever.
             for w in batch:
                 w.future.set_exception(ScorerUnavailable(f"{self._name} died: {type(fatal).__name__}"))
             raise
-        else:
-            for w, result in zip(batch, results, strict=True):
-                w.future.set_result(result)
-        self._last_worked = time.monotonic()
-        rate = sum(w.cost for w in batch) / max(self._last_worked - started, 1e-6)
-        self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
+        # Before the waiters hear of it, and only where something was done: a device on which everything fails must
+        # not look alive because it fails often.
+        if not all(isinstance(outcome, _Raised) for outcome in outcomes):
+            self._last_worked = time.monotonic()
+            rate = sum(w.cost for w in batch) / max(self._last_worked - started, 1e-6)
+            self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
+        for w, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, _Raised):
+                w.future.set_exception(outcome.error)
+            else:
+                w.future.set_result(outcome)
+
+    def _outcomes(self, items: list[Item]) -> "Sequence[Result | _Raised]":
+        try:
+            return self._run_checked(items)
+        except Exception as error:
+            if len(items) == 1:
+                return [_Raised(error)]
+        # One bad item must not cost its neighbours their scores: each gets one try alone.
+        return [outcome for item in items for outcome in self._outcomes([item])]
 
     def _run_checked(self, items: list[Item]) -> Sequence[Result]:
         with self._turn:

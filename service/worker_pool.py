@@ -145,8 +145,10 @@ class WorkerPool:
                 if child is None:
                     self._settle(lane, item, Failure("no_worker", 1))
                     continue
-                self._settle(lane, item, child.work(item.body, self._limits[lane]))
+                outcome = child.work(item.body, self._limits[lane])
+                # Before the waiter hears of it: whoever has an answer must not find the pool idle.
                 self._last_worked = time.monotonic()
+                self._settle(lane, item, outcome)
         finally:
             self._end(child)
 

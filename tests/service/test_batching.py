@@ -152,3 +152,15 @@ def test_close_finishes_what_was_accepted():
         assert await waiting == [18, 18, 18]
 
     asyncio.run(scenario())
+
+
+def test_failing_often_is_no_sign_of_life():
+    async def scenario():
+        b = batcher(Device())
+        assert all(isinstance(r, ValueError) for r in await b.submit([-1, -2]))
+        assert b.last_worked() is None
+        await b.submit([1])
+        assert b.last_worked() is not None
+        await b.close()
+
+    asyncio.run(scenario())
