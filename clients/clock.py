@@ -1,0 +1,23 @@
+"""How long a call may still take: an overall deadline, a patience that every settled group renews, or both."""
+
+import math
+import time
+
+
+class Clock:
+    """Starts at construction. None means without limit.
+
+    deadline_s: seconds for the whole call; patience_s: longest time without progress.
+    """
+
+    def __init__(self, *, deadline_s: float | None, patience_s: float | None = None) -> None:
+        self._ends = math.inf if deadline_s is None else time.monotonic() + deadline_s
+        self._patience_s = math.inf if patience_s is None else patience_s
+        self._progress = time.monotonic()
+
+    def left(self) -> float:
+        """Seconds left; may be negative."""
+        return min(self._ends, self._progress + self._patience_s) - time.monotonic()
+
+    def progress(self) -> None:
+        self._progress = time.monotonic()

@@ -1,0 +1,253 @@
+"""The service's Python clients: `AsyncRewardClient`, and `RewardClient` that drives it on a thread of its own.
+
+    with RewardClient("http://127.0.0.1:8000") as client:
+        scores = client.reward([{"problem": "…", "reference": "…", "candidates": ["…", "…"]}])
+        totals = [[candidate.total for candidate in group.candidates] for group in scores.groups]
+
+Promises, for both:
+
+- results are the models of `service.schema`, one a group in the order given; a candidate that could not be scored has
+  `total` None and its error, never a number;
+- big calls are cut between groups, sent with bounded concurrency over all base URLs and put together in order;
+- 429 (honouring Retry-After), 503, 504 and lost connections are tried again with jitter until the deadline, on another
+  base URL where there is one; a request that took too long is cut in two; a group with retryable failures is sent again
+  whole;
+- anything else becomes the exception of `service.errors` that the service meant. A 503 that says it is not retryable
+  (a scorer that is off) is one of them;
+- when the deadline passes, `DeadlineExceeded` is raised if nothing at all was answered. Otherwise the groups without an
+  answer come back with every candidate failed as `deadline_exceeded`, retryable (`clients.unanswered`), and groups with
+  failures as they were answered last.
+
+An async client may be used from one event loop after another: connections belong to the loop that made them, and those
+of a dead loop are never used again. The sync client works inside a running loop (notebooks) and after a fork.
+Not covered: streaming, and what a number means (`service.schema`).
+"""
+
+import asyncio
+import functools
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from clients.background_loop import BackgroundLoop
+from clients.batch_cutting import named, parsed_rule
+from clients.carrier import Carrier
+from clients.clock import Clock
+from clients.replicas import Replicas
+from clients.scoring_call import BatchLimits, Scores, ScoringCall
+from clients.unanswered import UnansweredRewardGroup
+from service.errors import InternalError, InvalidRequest
+from service.schema import (
+    Answer,
+    DiversityAnswer,
+    DiversityGroup,
+    Group,
+    JudgeAnswer,
+    JudgeGroup,
+    NllAnswer,
+    NllGroup,
+    RewardAnswer,
+    RewardGroup,
+    Rule,
+    VerifyAnswer,
+    VerifyGroup,
+)
+
+CONNECT_S = 5.0
+Groups: TypeAlias = Sequence[Group | dict[str, Any]]
+RewardScores: TypeAlias = Scores[RewardGroup | UnansweredRewardGroup]
+
+
+@dataclass
+class _OfLoop:
+    """What belongs to one event loop. users: contexts of the client that are open there."""
+
+    pool: httpx.AsyncClient
+    slots: asyncio.Semaphore
+    users: int = 0
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    # Loading the certificates takes longer than a small request; once a process is enough.
+    return httpx.create_ssl_context()
+
+
+class AsyncRewardClient:
+    """base_urls: one or several replicas of one service, such as `http://127.0.0.1:8000`.
+
+    deadline_s: seconds for a whole call, None for no limit; patience_s: a call also ends when no group was settled for
+    so long; request_s: longest wait for one request (the service has a limit of its own); concurrency: requests under
+    way at once; batch_candidates, batch_characters: the most one request holds, unless a single group is larger.
+
+    Raises `InvalidRequest` for arguments that cannot work. Close it with `aclose`, or use it as a context manager,
+    which several tasks of a loop may do at once: the last to leave closes the connections.
+    """
+
+    def __init__(
+        self,
+        base_urls: str | Sequence[str],
+        *,
+        api_key: str | None = None,
+        deadline_s: float | None = 600.0,
+        patience_s: float | None = None,
+        request_s: float = 120.0,
+        concurrency: int = 8,
+        batch_candidates: int = 32,
+        batch_characters: int = 2_000_000,
+    ) -> None:
+        numbers = {
+            "deadline_s": deadline_s,
+            "patience_s": patience_s,
+            "request_s": request_s,
+            "concurrency": concurrency,
+            "batch_candidates": batch_candidates,
+            "batch_characters": batch_characters,
+        }
+        for name, value in numbers.items():
+            if value is not None and not value > 0:
+                raise InvalidRequest(f"{name} must be above 0, not {value}")
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise InvalidRequest("api_key holds characters that no HTTP header can carry; is there a line end in it?")
+        self._replicas = Replicas(base_urls)
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._deadline_s = deadline_s
+        self._patience_s = patience_s
+        self._request_s = request_s
+        self._concurrency = concurrency
+        self._limits = BatchLimits(batch_candidates, batch_characters)
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+
+    async def reward(
+        self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
+    ) -> RewardScores:
+        """The gated reward with every component (eq. 3)."""
+        return await self._score("reward", RewardAnswer, groups, deadline_s, rule=parsed_rule(rule))
+
+    async def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
+        """v_ans (eq. 4)."""
+        return await self._score("verify", VerifyAnswer, groups, deadline_s)
+
+    async def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
+        """v_rea (eq. 4)."""
+        return await self._score("judge", JudgeAnswer, groups, deadline_s)
+
+    async def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
+        """Length-normalised NLL under π0 (eq. 6), nats per token; `tokens` adds every token's log-probability."""
+        return await self._score("nll", NllAnswer, groups, deadline_s, tokens=tokens)
+
+    async def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
+        """r_div and D (eq. 9 to 12)."""
+        return await self._score("diversity", DiversityAnswer, groups, deadline_s)
+
+    async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
+        """The service's resolved, secret-free configuration and models."""
+        clock = self._clock(deadline_s)
+        content = await self._carrier(clock).ask("GET", "/v1/info")
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise InternalError("/v1/info answered something that is no JSON object; is the address right?")
+        return answer
+
+    async def aclose(self) -> None:
+        """Give the connections of this loop back."""
+        mine = self._loops.pop(asyncio.get_running_loop(), None)
+        if mine is not None:
+            await mine.pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._mine().users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        mine = self._mine()
+        mine.users -= 1
+        if mine.users <= 0:
+            await self.aclose()
+
+    async def _score(
+        self, endpoint: str, answer: type[Answer[Any]], groups: Groups, deadline_s: float | None, **options: Any
+    ) -> Scores[Any]:
+        clock = self._clock(deadline_s)
+        call = ScoringCall(
+            endpoint,
+            answer,
+            carrier=self._carrier(clock),
+            clock=clock,
+            slots=self._mine().slots,
+            limits=self._limits,
+            **options,
+        )
+        return await call.run(named(groups))
+
+    def _clock(self, deadline_s: float | None) -> Clock:
+        return Clock(deadline_s=deadline_s or self._deadline_s, patience_s=self._patience_s)
+
+    def _carrier(self, clock: Clock) -> Carrier:
+        return Carrier(self._replicas, self._mine().pool, clock=clock, request_s=self._request_s)
+
+    def _mine(self) -> _OfLoop:
+        loop = asyncio.get_running_loop()
+        mine = self._loops.get(loop)
+        if mine is None:
+            pool = httpx.AsyncClient(
+                headers=self._headers,
+                # The carrier keeps the time of an exchange itself; a dead host is found out sooner.
+                timeout=httpx.Timeout(None, connect=CONNECT_S),
+                verify=_tls(),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
+            )
+            mine = self._loops[loop] = _OfLoop(pool, asyncio.Semaphore(self._concurrency))
+        return mine
+
+
+class RewardClient:
+    """The same client for sync code: same arguments, methods, results and errors as `AsyncRewardClient`."""
+
+    def __init__(self, base_urls: str | Sequence[str], **options: Any) -> None:
+        self._client = AsyncRewardClient(base_urls, **options)
+        self._loop = BackgroundLoop()
+
+    def reward(
+        self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
+    ) -> RewardScores:
+        return self._loop.run(self._client.reward(groups, rule=rule, deadline_s=deadline_s))
+
+    def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
+        return self._loop.run(self._client.verify(groups, deadline_s=deadline_s))
+
+    def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
+        return self._loop.run(self._client.judge(groups, deadline_s=deadline_s))
+
+    def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
+        return self._loop.run(self._client.nll(groups, tokens=tokens, deadline_s=deadline_s))
+
+    def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
+        return self._loop.run(self._client.diversity(groups, deadline_s=deadline_s))
+
+    def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
+        return self._loop.run(self._client.info(deadline_s=deadline_s))
+
+    def close(self) -> None:
+        """Give the connections back and end the thread."""
+        self._loop.run(self._client.aclose())
+        self._loop.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
