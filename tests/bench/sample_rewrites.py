@@ -1,0 +1,106 @@
+"""K rewrites of each held-back problem, sampled once and kept as JSONL: what the selection study and before/after read.
+
+    python tests/bench/sample_rewrites.py --model MODEL --problems FILE.jsonl --out rewrites.jsonl
+        [--adapter RUN/adapter] [--count 64] [--k 8] [--max-tokens 320] [--batch 64] [--max-solution 600]
+
+MODEL: hub name, folder, .gguf or `embedded`. Held back are problems of the side of the split that Stage I never sees
+(trainer.split, share 0.5). Problems that stand in the output already are not sampled again.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from trainer.policy import ChatFormat, load_model, load_tokenizer, locate  # noqa: E402
+from trainer.prompts import rewriting_prompt  # noqa: E402
+from trainer.recipe import Backbone, Source  # noqa: E402
+from trainer.samples import Sample, read_source  # noqa: E402
+from trainer.split import place_in_draw, stage_of  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--problems", type=Path, required=True, help="JSONL with problem, solution, answer")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--k", type=int, default=8)
+    parser.add_argument("--max-tokens", type=int, default=320)
+    parser.add_argument("--max-solution", type=int, default=600, help="characters")
+    parser.add_argument("--batch", type=int, default=64, help="candidates decoded together")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--prompt", default="rewrite-v1")
+    parser.add_argument("--template-date", default="2025-01-01")
+    options = parser.parse_args()
+    held_back = held_back_problems(options.problems, options.count, max_solution=options.max_solution)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    there = {row["id"] for row in read_rows(options.out)}
+    missing = [s for s in held_back if s.id not in there]
+    print(f"{len(held_back)} problems, {len(missing)} to sample", flush=True)
+    if missing:
+        _sample(missing, options)
+    return 0
+
+
+def held_back_problems(file: Path, count: int, *, max_solution: int) -> list[Sample]:
+    """The first `count` of the draw that belong to Stage II, so that no run of Stage I has seen them."""
+    samples = read_source(Source(path=str(file), answer="answer"))
+    chosen = [s for s in samples if len(s.reference) <= max_solution and stage_of(s.problem_hash, share=0.5) == "two"]
+    return sorted(chosen, key=lambda s: place_in_draw(s.problem_hash, seed=17))[:count]
+
+
+def read_rows(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
+    import torch
+
+    backbone = Backbone(model=options.model)
+    located = locate(backbone)
+    tokenizer = load_tokenizer(located)
+    chat = ChatFormat(tokenizer, args={"enable_thinking": False}, date=options.template_date)
+    prompt = rewriting_prompt(options.prompt)
+    model = load_model(located, backbone)
+    if options.adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.eval().to(device)
+    per_batch = max(1, options.batch // options.k)
+    torch.manual_seed(17)
+    started = time.monotonic()
+    with options.out.open("a", encoding="utf-8") as out:
+        for start in range(0, len(samples), per_batch):
+            some = samples[start : start + per_batch]
+            turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in some]
+            inputs = tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True, **chat.variables
+            ).to(device)
+            with torch.inference_mode():
+                ids_NT = model.generate(
+                    **inputs, do_sample=True, temperature=options.temperature, top_k=0, top_p=1.0,
+                    repetition_penalty=1.0, max_new_tokens=options.max_tokens, num_return_sequences=options.k,
+                )  # fmt: skip
+            texts = tokenizer.batch_decode(ids_NT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            for n, sample in enumerate(some):
+                candidates = [text.strip() for text in texts[n * options.k : (n + 1) * options.k]]
+                row = {
+                    "id": sample.id, "problem": sample.problem, "reference": sample.reference, "answer": sample.answer,
+                    "candidates": candidates, "model": located.name, "revision": located.revision,
+                    "adapter": str(options.adapter) if options.adapter else None, "prompt": prompt.sha256,
+                }  # fmt: skip
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()
+            print(f"{start + len(some)} of {len(samples)}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
