@@ -23,9 +23,9 @@ def probe() -> Group:
     n = next(_numbers)
     return Group(
         id="probe",
-        problem=f"Factorise x^2 - {n * n}.",
-        reference=f"x^2 - {n * n} = x^2 - {n}^2 is a difference of squares: \\boxed{{(x - {n})(x + {n})}}.",
-        candidates=[f"It is already a difference of squares, so the answer is \\boxed{{x^2 - {n * n}}}."],
+        problem=f"Simplify sin({n}x)cos({n}x).",
+        reference=f"By the double angle formula it is \\boxed{{\\frac{{1}}{{2}}\\sin({2 * n}x)}}.",
+        candidates=[f"It is already simple, so the answer is \\boxed{{\\sin({n}x)\\cos({n}x)}}."],
     )
 
 

@@ -15,11 +15,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.schema import Failed, GroupScores, RewardFailed, RewardGroup, RewardScored
-from service.scorers.contract import Scorers
+from service.scorers.contract import Scorers, Staged
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -109,7 +109,7 @@ class Metrics:
 
 
 class _ScorerState(Collector):
-    """Read when scraped: how long ago each scorer last finished work."""
+    """Read when scraped: how long ago each scorer last finished work, and what its stages cost."""
 
     def __init__(self, scorers: Scorers) -> None:
         self._scorers = scorers
@@ -122,6 +122,16 @@ class _ScorerState(Collector):
             if (worked := scorer.last_worked()) is not None:
                 idle.add_metric([scorer.name], time.monotonic() - worked)
         yield idle
+        labels = ["scorer", "stage"]
+        items = CounterMetricFamily("rewright_stage_items", "Items that ended in a stage of a scorer.", labels=labels)
+        seconds = CounterMetricFamily("rewright_stage_seconds", "Seconds spent in a stage of a scorer.", labels=labels)
+        for scorer in self._scorers:
+            if isinstance(scorer, Staged):
+                for stage, cost in scorer.stage_costs().items():
+                    items.add_metric([scorer.name, stage], cost.items)
+                    seconds.add_metric([scorer.name, stage], cost.seconds)
+        yield items
+        yield seconds
 
 
 class _JsonLines(logging.Formatter):

@@ -30,6 +30,12 @@ from service.worker_process import Failure, Outcome, Value, WorkerProcess
 __all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
 
 
+WALL_FACTOR = 3
+FIRST_WALL_S = 3.0
+_NICENESS = {"fast": 0, "slow": 10}
+"""Where cores are few, what overran once must not slow those in front of it."""
+
+
 @dataclass(slots=True)
 class _Call:
     """One `run`: its outcomes in order, and who waits for them."""
@@ -71,7 +77,11 @@ class WorkerPool:
         self._recycle_after = recycle_after
         self._capacity = queue
         self._slow_capacity = slow_queue
-        self._limits = {"fast": min(first_try_s, cpu_s), "slow": cpu_s}
+        first_try_s = min(first_try_s, cpu_s)
+        # A short first try is short in CPU seconds; in wall-clock time a loaded machine must not send the innocent to
+        # the slow lane, where they may find no room.
+        patience_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, WALL_FACTOR * cpu_s))
+        self._limits = {"fast": (first_try_s, patience_s), "slow": (cpu_s, WALL_FACTOR * cpu_s)}
         self._sizes = {"fast": workers, "slow": slow_workers}
         self._queues: dict[str, deque[_Item]] = {"fast": deque(), "slow": deque()}
         self._changed = threading.Condition()
@@ -136,16 +146,17 @@ class WorkerPool:
     # --- one thread a child -------------------------------------------------------------------------------------------
 
     def _serve(self, lane: str) -> None:
-        child: WorkerProcess | None = self._new_child()
+        child: WorkerProcess | None = self._new_child(lane)
         try:
             while (item := self._take(lane)) is not None:
                 if child is None or not child.usable:
                     self._end(child)
-                    child = self._new_child()
+                    child = self._new_child(lane)
                 if child is None:
                     self._settle(lane, item, Failure("no_worker", 1))
                     continue
-                outcome = child.work(item.body, self._limits[lane])
+                cpu_s, wall_s = self._limits[lane]
+                outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s)
                 # Before the waiter hears of it: whoever has an answer must not find the pool idle.
                 self._last_worked = time.monotonic()
                 self._settle(lane, item, outcome)
@@ -183,9 +194,9 @@ class WorkerPool:
         if finished and call.done.set_running_or_notify_cancel():
             call.done.set_result(None)
 
-    def _new_child(self) -> WorkerProcess | None:
+    def _new_child(self, lane: str) -> WorkerProcess | None:
         try:
-            child = WorkerProcess(self._target, self._memory_mb, self._recycle_after)
+            child = WorkerProcess(self._target, self._memory_mb, self._recycle_after, _NICENESS[lane])
         except (OSError, EOFError):
             # No process or descriptor left; a pause keeps the thread from spinning.
             time.sleep(0.1)

@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 from service.worker_child import REPLY, REQUEST, serve
 
-WALL_FACTOR = 3
 _MAX_RESULT_BYTES = 4 * 1024 * 1024
 _START_S = 60.0
 
@@ -56,12 +55,12 @@ class WorkerProcess:
 
     _starting = threading.Lock()
 
-    def __init__(self, target: str, memory_mb: int, recycle_after: int) -> None:
+    def __init__(self, target: str, memory_mb: int, recycle_after: int, niceness: int) -> None:
         self._ours, theirs = socket.socketpair()
         try:
             with self._starting, _without_main():
                 self._process = multiprocessing.get_context("forkserver").Process(
-                    target=serve, args=(theirs, target, memory_mb, recycle_after), daemon=True
+                    target=serve, args=(theirs, target, memory_mb, recycle_after, niceness), daemon=True
                 )
                 self._process.start()
         except BaseException:
@@ -80,8 +79,8 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid or 0
 
-    def work(self, body: bytes, cpu_s: float) -> Outcome:
-        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, time.monotonic() + WALL_FACTOR * cpu_s)
+    def work(self, body: bytes, *, cpu_s: float, wall_s: float) -> Outcome:
+        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, time.monotonic() + wall_s)
         if isinstance(reply, Failure):
             self.kill()
             return reply

@@ -9,9 +9,9 @@ To add a scorer: one file with such a class, one pair of result models in `servi
 `service.wiring`, one block in `service.settings`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from service.errors import InternalError
 from service.schema import DiversityGroup, Group, GroupScores, JudgeGroup, NllGroup, VerifyGroup
@@ -48,6 +48,23 @@ DiversityScorer = Scorer[DiversityGroup]
 class NllScorer(Scorer[NllGroup], Protocol):
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
         """As `Scorer.score`; `tokens` adds every scored token's text and log-probability."""
+
+
+class StageCost(NamedTuple):
+    """What one stage of a scorer has done so far: items that ended there, and the seconds spent in it."""
+
+    items: int
+    seconds: float
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A scorer that works in stages of very different cost and says what each took. Read when metrics are scraped."""
+
+    name: str
+
+    def stage_costs(self) -> Mapping[str, StageCost]:
+        """Totals since the start, by stage."""
 
 
 @dataclass(frozen=True)

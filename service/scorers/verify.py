@@ -11,26 +11,49 @@ What counts as equal, and every policy, is said in the docstrings of `service.sc
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Sequence
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from service.schema import AnswerVerdict, Failed, Group, VerifyGroup, VerifyScored
-from service.scorers.answers.equality import cheap_leaf, compare
+from service.scorers.answers.equality import arithmetic_leaf, cheap_leaf, compare
 from service.scorers.answers.extraction import Found, find_answer
 from service.scorers.answers.letters import chosen_letter, gold_letter
 from service.scorers.answers.normalisation import MAX_CHARACTERS, normalise
+from service.scorers.contract import StageCost
 from service.worker_pool import Failure, Outcome, WorkerPool
 
 WORKER = "service.scorers.verify_worker:decide"
-FIRST_TRY_S = 1.0
+FIRST_TRY_S = 0.3
 SLOW_QUEUE_A_WORKER = 8
 REMEMBERED = 50_000
 _SHOWN = 500
 _AT_ONCE = 20_000  # characters read on the event loop itself; more go to a thread
 
 Pair = tuple[str, str]
+STAGES = ("reading", "exact", "arithmetic", "remembered", "algebra")
+
+
+class _Costs:
+    """Items and seconds by stage, gathered by one caller at a time."""
+
+    def __init__(self) -> None:
+        self.items: defaultdict[str, int] = defaultdict(int)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, stage: str, items: int, since: float) -> float:
+        """Note `items` that ended in `stage` and the time since `since`; returns now."""
+        now = time.perf_counter()
+        self.items[stage] += items
+        self.seconds[stage] += now - since
+        return now
+
+    def take(self, other: "_Costs") -> None:
+        for stage in STAGES:
+            self.items[stage] += other.items[stage]
+            self.seconds[stage] += other.seconds[stage]
 
 
 class _Judged(NamedTuple):
@@ -61,6 +84,7 @@ class AnswerVerifier:
             slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
         )
         self._remembered: OrderedDict[Pair, bool] = OrderedDict()
+        self._costs = _Costs()
 
     async def open(self) -> None:
         self._pool.start()
@@ -71,15 +95,29 @@ class AnswerVerifier:
     def describe(self) -> dict[str, Any]:
         return {"engine": "math-verify", "version": version("math-verify"), **self._limits}
 
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers alive now."""
+        return self._pool.child_pids()
+
     def last_worked(self) -> float | None:
         """Decisions on the cheap path need no worker, but they are no sign that the workers live."""
         return self._pool.last_worked()
+
+    def stage_costs(self) -> Mapping[str, StageCost]:
+        """reading: finding answers, where blank ones end. exact: text and plain numbers. arithmetic: values at points.
+        remembered: pairs seen before. algebra: the workers, in seconds of waiting for them."""
+        return {stage: StageCost(self._costs.items[stage], self._costs.seconds[stage]) for stage in STAGES}
 
     async def score(self, groups: Sequence[Group]) -> list[VerifyGroup]:
         """One result a group, one item a candidate, in order. Raises `Overloaded` and `ScorerUnavailable`."""
         size = sum(len(text) for group in groups for text in group.candidates)
         # Reading is linear in the text, but a large request would hold the event loop for long.
-        judged = _judge_all(groups) if size <= _AT_ONCE else await asyncio.to_thread(_judge_all, groups)
+        costs = _Costs()
+        if size <= _AT_ONCE:
+            judged = _judge_all(groups, costs)
+        else:
+            judged = await asyncio.to_thread(_judge_all, groups, costs)
+        self._costs.take(costs)
         decided = await self._decide({item.pair for items in judged for item in items or () if item.pair is not None})
         return [
             VerifyGroup(id=group.id or "", candidates=_results(group, items, decided))
@@ -88,10 +126,15 @@ class AnswerVerifier:
 
     async def _decide(self, pairs: set[Pair]) -> dict[Pair, bool | Failure]:
         decided: dict[Pair, bool | Failure] = {}
+        started = time.perf_counter()
         for pair in pairs & self._remembered.keys():
             self._remembered.move_to_end(pair)
             decided[pair] = self._remembered[pair]
         unknown = sorted(pairs - decided.keys())
+        if not unknown:
+            self._costs.add("remembered", len(decided), started)
+            return decided
+        started = self._costs.add("remembered", len(decided), started)
         outcomes: list[Outcome] = await self._pool.run([list(pair) for pair in unknown])
         for pair, outcome in zip(unknown, outcomes, strict=True):
             if isinstance(outcome, Failure):
@@ -100,17 +143,18 @@ class AnswerVerifier:
             else:
                 decided[pair] = outcome.value is True
                 self._remembered[pair] = decided[pair] is True
+        self._costs.add("algebra", len(unknown), started)
         while len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
         return decided
 
 
-def _judge_all(groups: Sequence[Group]) -> list[list[_Judged] | None]:
+def _judge_all(groups: Sequence[Group], costs: _Costs) -> list[list[_Judged] | None]:
     """The parent's part of every group; None for a group whose gold answer cannot be read."""
-    return [_judge_group(group) for group in groups]
+    return [_judge_group(group, costs) for group in groups]
 
 
-def _judge_group(group: Group) -> list[_Judged] | None:
+def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
     source = group.answer if group.answer is not None and group.answer.strip() else group.reference
     gold = find_answer(source) if source else None
     if source is None or gold is None:
@@ -122,8 +166,13 @@ def _judge_group(group: Group) -> list[_Judged] | None:
     seen: dict[str, _Judged] = {}
     for candidate in group.candidates:
         if candidate not in seen:
+            started = time.perf_counter()
             found = find_answer(candidate)
-            seen[candidate] = _judge_letter(letter, found, candidate) if letter else _judge(wanted, found)
+            if letter:
+                seen[candidate] = _judge_letter(letter, found, candidate)
+                costs.add("reading", 1, started)
+            else:
+                seen[candidate] = _judge(wanted, found, costs, started)
     return [seen[candidate] for candidate in group.candidates]
 
 
@@ -134,16 +183,20 @@ def _judge_letter(letter: str, found: Found | None, candidate: str) -> _Judged:
     return _Judged("correct" if chosen == letter else "wrong", chosen)
 
 
-def _judge(wanted: str, found: Found | None) -> _Judged:
-    if found is None:
+def _judge(wanted: str, found: Found | None, costs: _Costs, started: float) -> _Judged:
+    answer = normalise(found.text) if found is not None else ""
+    if found is None or not answer:
+        costs.add("reading", 1, started)
         return _Judged("no_answer", None)
     shown = found.text[:_SHOWN]
-    answer = normalise(found.text)
-    if not answer:
-        return _Judged("no_answer", None)
+    started = costs.add("reading", 0, started)
     if len(answer) >= MAX_CHARACTERS:
         return _Judged("wrong", shown)
     equal = compare(wanted, answer, cheap_leaf)
+    started = costs.add("exact", equal is not None, started)
+    if equal is None:
+        equal = compare(wanted, answer, arithmetic_leaf)
+        costs.add("arithmetic", equal is not None, started)
     if equal is None:
         return _Judged(None, shown, (wanted, answer))
     return _Judged("correct" if equal else "wrong", shown)

@@ -8,6 +8,7 @@ outside, so math-verify's own timers, which answer "wrong" when they ring, are o
 Not covered: limits, integrals and sums that sympy cannot do. They are different unless written alike.
 """
 
+import gc
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,13 +17,29 @@ from typing import Any
 
 from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse
-from sympy import Basic, E, Eq, Expr, Float, I, MatrixBase, MatrixExpr, Rational, Symbol, nan, oo, simplify, zoo
+from sympy import (
+    Basic,
+    Derivative,
+    E,
+    Eq,
+    Expr,
+    Float,
+    I,
+    MatrixBase,
+    MatrixExpr,
+    Rational,
+    Symbol,
+    nan,
+    oo,
+    simplify,
+    zoo,
+)
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
-from service.scorers.answers.equality import cheap_leaf, compare
+from service.scorers.answers.equality import arithmetic_leaf, compare
 from service.scorers.answers.normalisation import split_unit
-from service.scorers.answers.numbers import Exact, is_finite_decimal, read_number, rounds_to
+from service.scorers.answers.numbers import Exact, prints, read_number
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 _ZERO_DIGITS = 300
@@ -41,7 +58,7 @@ def decide(pair: list[str]) -> bool:
 
 
 def _leaf(gold: str, prediction: str) -> bool | None:
-    certain = cheap_leaf(gold, prediction)
+    certain = arithmetic_leaf(gold, prediction)
     if certain is not None:
         return certain
     gold, prediction = split_unit(gold)[0], split_unit(prediction)[0]
@@ -53,7 +70,7 @@ def _leaf(gold: str, prediction: str) -> bool | None:
     if isinstance(mine, Relational) and isinstance(yours, Relational):
         return _relations_equal(mine, yours)
     if isinstance(mine, Expr) and isinstance(yours, Expr):
-        return _rounded(mine, yours, gold, prediction) or expressions_equal(mine, yours)
+        return _printed(mine, prediction) or _printed(yours, gold) or expressions_equal(mine, yours)
     return False
 
 
@@ -61,10 +78,17 @@ def _leaf(gold: str, prediction: str) -> bool | None:
 def _read(text: str) -> Any:
     """The sympy object of a normalised text, decimals made exact; None where it cannot be read."""
     percent = text.endswith("%")
-    parsed = parse(f"${text.rstrip('%')}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
+    text = text.removesuffix("%")
+    if "%" in text:
+        return None
+    parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
     if not parsed or not isinstance(parsed[0], (Basic, MatrixBase)):
         return None
     expression = _exactly(parsed[0])
+    if expression.has(Derivative) and any(
+        not derivative.expr.has(*derivative.variables) for derivative in expression.atoms(Derivative)
+    ):
+        return Symbol(str(expression))  # dy/dx of a bare symbol would be worked out to 0
     return expression / 100 if percent and isinstance(expression, Expr) else expression
 
 
@@ -104,34 +128,22 @@ def _relations_equal(mine: Relational, yours: Relational) -> bool:
         if len(mine.rel_op) != len(yours.rel_op) or mine.rel_op[0] not in "<>":
             return False
     factor = simplify(_done(first) / _done(second))
-    if factor.free_symbols or factor in (0, nan, zoo, oo, -oo):
+    if factor.free_symbols or factor.atoms(AppliedUndef) or factor in (0, nan, zoo, oo, -oo):
         return False
     return isinstance(mine, Eq) or bool(factor.is_positive)
 
 
-def _rounded(mine: Expr, yours: Expr, gold: str, prediction: str) -> bool:
-    """One side is a decimal of six or more significant digits of the other, which has no finite decimal form."""
-    for exact, text in ((mine, prediction), (yours, gold)):
-        decimal = read_number(text)
-        if decimal is None or decimal.decimals is None or exact.free_symbols:
-            continue
-        value = _done(exact)
-        if value.is_Rational:
-            fraction = Fraction(int(value.p), int(value.q))
-            if not is_finite_decimal(fraction) and rounds_to(Exact(fraction), decimal):
-                return True
-        elif value.is_number:
-            digits = value.evalf(decimal.significant + 20)
-            # An irrational value, so that no finite decimal equals it; 20 digits more than shown decide the rounding.
-            if digits.is_Float and digits.is_finite and rounds_to(_near(digits), decimal):
-                return True
-    return False
-
-
-def _near(digits: Float) -> Exact:
-    """The float as a fraction, nudged so that it is no finite decimal."""
-    value = Rational(digits)
-    return Exact(Fraction(int(value.p), int(value.q)) + Fraction(1, 3 * 10 ** (60 + len(str(value.q)))))
+def _printed(exact: Expr, text: str) -> bool:
+    """`text` is the printout of a binary float that stands for the exact value."""
+    decimal = read_number(text)
+    if decimal is None or decimal.decimals is None or decimal.significant < 15 or exact.free_symbols:
+        return False
+    value = _done(exact)
+    digits = value.evalf(decimal.significant + 20) if value.is_number else value
+    if not (digits.is_Float or digits.is_Rational) or not digits.is_finite:
+        return False
+    near = Rational(digits)
+    return prints(Exact(Fraction(int(near.p), int(near.q))), decimal)
 
 
 def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one way out a kind of expression
@@ -183,3 +195,19 @@ def _is_zero(value: Expr) -> bool:
     if not digits.is_number or digits.has(nan, zoo):
         return bool(simplify(value) == 0)
     return bool(abs(digits) < Rational(1, 10**_ZERO_DIGITS)) if digits.is_comparable or digits.is_complex else False
+
+
+def _warm_up() -> None:
+    """Fill the caches of parser and algebra once: the forkserver imports this module, and every child it forks inherits
+    them. A cold child needs 0.2 s for its first answer, which would eat most of a short first try."""
+    for pair in (
+        ["\\frac{1}{2}\\sin(6x)", "\\sin(3x)\\cos(3x)"],
+        ["\\sqrt{8}+\\log_2{x}", "2\\sqrt{2}+\\frac{\\ln x}{\\ln 2}"],
+    ):
+        decide(pair)
+    # Frozen, what is loaded now need not be walked by the collector of every child.
+    gc.collect()
+    gc.freeze()
+
+
+_warm_up()

@@ -1,4 +1,4 @@
-"""Are two final answers equal? True, False, or None where only algebra can tell.
+r"""Are two final answers equal? True, False, or None where only algebra can tell.
 
 `compare` walks the shapes of both answers and asks `leaf` about pairs of parts; `cheap_leaf` is the leaf that needs no
 algebra (the parent's), the worker's leaf asks `cheap_leaf` first and computes then.
@@ -9,7 +9,9 @@ Policy
   (policy:equation-vs-expression).
 - `a < x < b` equals the interval (a, b), end points included as written (policy:relation-vs-interval).
 - Several boxes are one list (policy:multi-boxed). A list equals the same list in any order, a set in braces, and a
-  tuple of the same order; a tuple equals nothing else.
+  tuple of the same order; a tuple equals nothing else, a set in braces no tuple.
+- A chain `a = b = c` stands for its value only where its parts without letters all equal it; of `a \approx b` either
+  side counts.
 - A comma is never a decimal point (policy:decimal-comma).
 - Letters keep their case; words do not. Primes and number bases must agree.
 """
@@ -17,22 +19,36 @@ Policy
 import re
 from collections.abc import Callable, Sequence
 
+from service.scorers.answers.arithmetic import same_value
 from service.scorers.answers.normalisation import is_words, split_unit
 from service.scorers.answers.numbers import numbers_equal, read_number
 from service.scorers.answers.structure import Node, read, split
 
 Leaf = Callable[[str, str], bool | None]
 MAX_PARTS = 64
+_DIGITS = re.compile(r"[0-9]{1,400}")
 _MAX_DEPTH = 12
 
 _NAME = re.compile(
-    r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+    r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
     r"|\([A-Za-z](?:,[A-Za-z])+\)|[A-Z]{1,4}(?:_\{?\w+\}?)?(?:[:/][A-Z]{1,4}(?:_\{?\w+\}?)?)?"
     r"|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )
 _BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?_(?:\{(?:\\text\{)?(\d+|[a-z]+)\}?\}|(\d+))")
 _COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+(?:\{[a-z]*matrix\})?")
 _LETTER = re.compile(r"[A-Za-z]")
+_SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
+_GREEK = re.compile(
+    r"\\(?:[Gg]amma|[Dd]elta|[Tt]heta|[Ll]ambda|[Xx]i|[Pp]i|[Ss]igma|[Uu]psilon|[Pp]hi|[Pp]si|[Oo]mega)(?![a-z])"
+)
+_ROMAN = re.compile(r"[IVXLCDM]{2,}")
+# What the LaTeX reader drops or misreads: both answers must carry it alike.
+_MARKS = (
+    re.compile(r"\\(?:not|neg|lnot)(?![a-z])"),
+    re.compile(r"\^\{?(?:T|\\top|\\dagger|\\ast|\*|\\complement|c)(?![A-Za-z0-9])"),
+    re.compile(r"(?<![A-Za-z])[A-Za-z]\^\{-1\}\([A-Za-z]\)"),
+    re.compile(r"\\(?:dot|ddot|hat|tilde|vec|bar|overline|underline)(?![a-z])"),
+)
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -55,7 +71,8 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
     if {ours.kind, theirs.kind} == {"list", "tuple"}:
         # 3, 2 for (3, 2): the order is the tuple's.
         the_tuple = ours if ours.kind == "tuple" else theirs
-        if the_tuple.marks != ("(", ")"):
+        the_list = theirs if ours.kind == "tuple" else ours
+        if the_tuple.marks != ("(", ")") or the_list.marks:
             return False
         return _in_order(ours.parts, theirs.parts, leaf, depth)
     if ours.kind != theirs.kind:
@@ -72,10 +89,16 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     """What is certain about two parts without algebra."""
     if gold == prediction:
         return True
+    if _DIGITS.fullmatch(gold) and _DIGITS.fullmatch(prediction):
+        return int(gold) == int(prediction)
     (value, unit), (their_value, their_unit) = split_unit(gold), split_unit(prediction)
     if unit is not None and their_unit is not None and unit != their_unit:
         return False
     mine, yours = read_number(value), read_number(their_value)
+    if (unit is not None and yours is not None and yours.percent) or (
+        their_unit is not None and mine is not None and mine.percent
+    ):
+        return False
     if mine is not None and yours is not None:
         return numbers_equal(mine, yours)
     if is_words(gold) and is_words(prediction):
@@ -83,15 +106,29 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     based, their_based = _BASED.fullmatch(value), _BASED.fullmatch(their_value)
     if (based and based[1][0].isdigit()) or (their_based and their_based[1][0].isdigit()):
         return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
+    if _ROMAN.fullmatch(gold) and _ROMAN.fullmatch(prediction):
+        return False
     if gold.count("'") != prediction.count("'") or _differ_in_case_only(gold, prediction):
         return False
+    if [sorted(mark.findall(gold)) for mark in _MARKS] != [sorted(mark.findall(prediction)) for mark in _MARKS]:
+        return False
     return None
+
+
+def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
+    """What is certain about two parts without algebra but with arithmetic: the parent's leaf."""
+    certain = cheap_leaf(gold, prediction)
+    return same_value(split_unit(gold)[0], split_unit(prediction)[0]) if certain is None else certain
 
 
 def _differ_in_case_only(gold: str, prediction: str) -> bool:
     """The symbols are the same letters but for their case, which the LaTeX reader does not keep everywhere."""
     mine, yours = (set(_LETTER.findall(_COMMAND.sub(" ", text))) for text in (gold, prediction))
-    return mine != yours and {letter.lower() for letter in mine} == {letter.lower() for letter in yours}
+    greek, their_greek = (set(_GREEK.findall(text)) for text in (gold, prediction))
+    for ours, theirs in ((mine, yours), (greek, their_greek)):
+        if ours != theirs and {symbol.lower() for symbol in ours} == {symbol.lower() for symbol in theirs}:
+            return True
+    return False
 
 
 def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
@@ -101,6 +138,9 @@ def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
     value, their_value = split_unit(gold)[0], split_unit(prediction)[0]
     ratio, their_ratio = split(value, ":"), split(their_value, ":")
+    if {len(ratio), len(their_ratio)} == {1, 2}:
+        # 2:3 is 2/3; a quotient is written out on both sides then.
+        ratio, their_ratio = (parts if len(parts) == 2 else [parts[0], "1"] for parts in (ratio, their_ratio))
     if len(ratio) == len(their_ratio) == 2:
         return leaf(f"\\frac{{{ratio[0]}}}{{{ratio[1]}}}", f"\\frac{{{their_ratio[0]}}}{{{their_ratio[1]}}}")
     if len(ratio) != len(their_ratio):
@@ -120,11 +160,29 @@ def _relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | N
     if set(relation.marks) <= {"=", "\\in", "\\approx", "\\equiv"}:
         named = _NAME.fullmatch(relation.parts[0]) is not None
         # A candidate may compute (10^3 = 1000); a gold equation is more than its right side unless it names it.
-        if named or swapped:
-            return against(relation.parts[-1])
-        return False
+        if not (named or swapped):
+            return False
+        return _chain(relation, against, named)
     interval = as_interval(relation)
     return against(interval) if interval is not None and other.kind in ("tuple", "union") else False
+
+
+def _chain(relation: Node, against: Callable[[str], bool | None], named: bool) -> bool | None:
+    """Does `name = … = value` stand for the other answer? Every part without letters must, and the last one."""
+    parts = relation.parts[1:] if named else relation.parts
+    if "\\approx" in relation.marks:
+        ends = [parts[0], parts[-1]]
+        values = [number.value for number in map(read_number, ends) if number is not None]
+        if len(values) == 2 and abs(values[0] - values[1]) * 20 > abs(values[0]):
+            return False
+        verdicts = [against(part) for part in ends]
+        return True if True in verdicts else None if None in verdicts else False
+    verdicts = [
+        against(part)
+        for part in parts
+        if part is parts[-1] or not (_SYMBOL.search(_COMMAND.sub(" ", part)) or "mod" in part)
+    ]
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def _two_relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:  # noqa: PLR0911

@@ -8,8 +8,9 @@ without a statement, the last that is not ruled out ("it's not A").
 
 import re
 
-from service.scorers.answers.extraction import WINDOW, Found
+from service.scorers.answers.extraction import Found
 
+_WINDOW = 2_000
 _GOLD = re.compile(
     r"[\s$]*(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
     re.DOTALL,
@@ -28,7 +29,18 @@ _ANOTHER_BEFORE = re.compile(
 )
 _ANOTHER_AFTER = re.compile(r"[)\]]?\s*(?:,\s*)?(?:or|and|/|,|&)\s*[(\[]?[A-Z](?![\w'])|[)\]]\s*[(\[][A-Z][)\]]")
 _NONE_OF_THEM = re.compile(r"(?i)none of the (?:above|choices|options)")
-_RULED_OUT = re.compile(r"(?:\bnot|n't be|n't|不是|\bnor|\bneither)\s*(?:option\s*)?[(\[]?$", re.IGNORECASE)
+_RULED_OUT = re.compile(
+    r"(?:\bnot|n't be|n't|不是|\bnor|\bneither|\b(?:eliminate|exclude|reject|discard|rule out))"
+    r"\s*(?:option\s*)?[(\[]?$",
+    re.IGNORECASE,
+)
+_RULED_OUT_AFTER = re.compile(
+    r"[)\]]?\s*(?:(?:is|was|would be|are)\s*(?:n't|not\b|wrong|incorrect|false|impossible|out\b)"
+    r"|fails|cannot|can't|doesn't)",
+    re.IGNORECASE,
+)
+_SECOND_THOUGHT = re.compile(r"(?i)\b(?:wait|scratch that|on second thought|correction|no,)\b")
+_FORMULA = re.compile(r"[=+^\\<>|°]|-\s*[A-Z]\b|\d\s*[A-Z]\b|\b[A-Z]_")
 
 
 def gold_letter(answer: str) -> str | None:
@@ -45,9 +57,12 @@ def chosen_letter(found: Found | None, whole: str) -> str | None:
     stated = _CLEAN.sub("", (found.sentence or found.text)[:500]) if found else ""
     if match := _WHOLE.match(stated):
         return None if _is_hedged(stated, match.start(1)) else match[1]
-    text = _CLEAN.sub("", whole[-WINDOW:])
-    if (match := _WHOLE.match(text)) and len(match[0].strip()) > 1:
+    text = _CLEAN.sub("", whole[-_WINDOW:])
+    if (match := _WHOLE.match(text)) and len(match[0].strip()) > 1 and not _SECOND_THOUGHT.search(text[:200]):
         return match[1]
+    # A letter of a formula, such as the constant of x + C, is no choice.
+    if found is not None and (found.stated or found.text.strip() == whole.strip()) and _FORMULA.search(stated):
+        return None
     if found is not None and found.stated:
         return None if re.search(r"(?i)\bnone\b", stated) else _standing(stated, first=True)
     if _NONE_OF_THEM.search(text[-200:]):
@@ -60,7 +75,12 @@ def _standing(text: str, *, first: bool) -> str | None:
     several offered; what the text rules out does not count."""
     for pattern in (_STATED, _STANDING):
         places = [match.start(match.lastindex or 0) for match in pattern.finditer(text)]
-        places = [place for place in places if not _RULED_OUT.search(text[max(0, place - 20) : place])]
+        places = [
+            place
+            for place in places
+            if not _RULED_OUT.search(text[max(0, place - 20) : place])
+            and not _RULED_OUT_AFTER.match(text[place + 1 : place + 30])
+        ]
         if places:
             place = places[0 if first else -1]
             return None if _is_hedged(text, place) else text[place]

@@ -1,18 +1,18 @@
-"""Exact values of plain numbers: integers, decimals, fractions, mixed numbers, scientific notation, percentages.
+r"""Exact values of plain numbers: integers, decimals, fractions, mixed numbers, scientific notation, percentages.
 
 Policy
 - 28 % equals 28 % and 0.28; a bare number equals the percentage of the same figure where it is above 1 (28 and 28 %).
-- A decimal equals a number that no finite decimal can write where it has at least six significant digits and is that
-  number rounded or cut there (1/3 and 0.333333). Fewer digits are another number: 11.67 is not 35/3 (policy:rounding).
-- A decimal of 15 to 18 significant digits is a printed binary float: it equals what it agrees with to 12 digits.
-- Otherwise equality is exact: 5.001 is not 5, and two values however near are two values.
+- A rounded decimal is another number: 11.67 is not 35/3, and 3.14159265 is not π (policy:rounding), since values that
+  agree that far may still differ (355/113).
+- A decimal of 15 to 18 significant digits is a printed binary float: it equals an exact value that it agrees with to
+  12 digits, since floats gather noise.
+- 0.58\overline{3} is the repeating decimal. Otherwise equality is exact: two values however near are two values.
 """
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-MIN_SIGNIFICANT_DIGITS = 6
 _MAX_DIGITS = 400
 
 _DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
@@ -21,7 +21,10 @@ _THOUSANDS = re.compile(r"([+-]?)(\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+)(\.\d+)?
 _FRACTION = re.compile(rf"([+-]*)\\frac\{{([+-]?{_DECIMAL})\}}\{{([+-]?{_DECIMAL})\}}")
 _SLASH = re.compile(rf"([+-]*)({_DECIMAL})/({_DECIMAL})")
 _MIXED = re.compile(r"([+-]?)(\d+) ?\\frac\{(\d+)\}\{(\d+)\}|([+-]?)(\d+) (\d+)/(\d+)")
-_SCIENTIFIC = re.compile(rf"([+-]?{_DECIMAL})(?:(?:\\times|\\cdot|\*)10\^(?:\{{([+-]?\d+)\}}|(\d+))|[eE]([+-]?\d+))")
+_REPEATING = re.compile(r"([+-]*)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
+_SCIENTIFIC = re.compile(
+    rf"([+-]?{_DECIMAL})(?:(?:\\times ?|\\cdot ?|\*)10\^(?:\{{([+-]?\d+)\}}|(\d+))|[eE]([+-]?\d+))"
+)
 _POWER = re.compile(r"10\^(?:\{([+-]?\d+)\}|(\d+))")
 _PERCENT = re.compile(r"\\?%$")
 
@@ -66,6 +69,10 @@ def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
     if m := _SCIENTIFIC.fullmatch(text):
         exponent = int(m[2] or m[3] or m[4])
         return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    if m := _REPEATING.fullmatch(text):
+        head, tail = int((m[2] + m[3]) or "0"), int(m[4])
+        shift = 10 ** len(m[3])
+        return Exact(_sign(m[1]) * (Fraction(head, shift) + Fraction(tail, shift * (10 ** len(m[4]) - 1))))
     if m := _POWER.fullmatch(text):
         exponent = int(m[1] or m[2])
         return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
@@ -96,30 +103,11 @@ def numbers_equal(gold: Exact, prediction: Exact) -> bool:
         return (signed.value == bare.value and abs(bare.value) > 1) or signed.value / 100 == bare.value
     if gold.value == prediction.value:
         return True
-    return rounds_to(gold, prediction) or rounds_to(prediction, gold) or prints(gold, prediction)
+    return prints(gold, prediction) or prints(prediction, gold)
 
 
 def prints(exact: Exact, printed: Exact) -> bool:
-    """`printed` is the noisy printout of a binary float that stands for `exact`."""
-    if printed.decimals is None or not 15 <= printed.significant <= 18:
+    """`printed` is the printout of a binary float that stands for `exact`."""
+    if printed.decimals is None or not 15 <= printed.significant <= 18 or exact.significant >= 15:
         return False
     return abs(printed.value - exact.value) <= abs(exact.value) * Fraction(1, 10**12)
-
-
-def rounds_to(exact: Exact, decimal: Exact) -> bool:
-    """`decimal` is `exact`, which has no finite decimal form, rounded or cut at six or more significant digits."""
-    places = decimal.decimals
-    if places is None or decimal.significant < MIN_SIGNIFICANT_DIGITS or is_finite_decimal(exact.value):
-        return False
-    shifted, seen = exact.value * 10**places, decimal.value * 10**places
-    cut = abs(shifted.numerator) // shifted.denominator
-    cut = cut if shifted >= 0 else -cut
-    return bool(seen == cut or 2 * abs(seen - shifted) <= 1)
-
-
-def is_finite_decimal(value: Fraction) -> bool:
-    below = value.denominator
-    for prime in (2, 5):
-        while below % prime == 0:
-            below //= prime
-    return below == 1

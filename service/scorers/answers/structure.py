@@ -24,7 +24,7 @@ _OPEN, _CLOSE = "([{", ")]}"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`marks`: the brackets of a tuple, the operators of a relation."""
+    """`marks`: the brackets of a tuple or a set, the operators of a relation."""
 
     kind: Kind
     text: str
@@ -47,8 +47,9 @@ def read(text: str, layers: int = 8) -> Node:  # noqa: PLR0911 - one kind each
     if len(items) > 1 and all(items):
         return Node("union", text, tuple(items))
     if text.startswith("\\{") and text.endswith("\\}") and _encloses(text, 1, 2):
-        inside = read(text[2:-2], layers - 1) if layers else Node("leaf", text)
-        return inside if inside.kind == "list" else Node("list", text, (text[2:-2],))
+        items = split(text[2:-2], ";" if len(split(text[2:-2], ";")) > 1 else ",")
+        whole = len(items) > 1 and all(items)
+        return Node("list", text, tuple(items if whole else [text[2:-2]]), ("{", "}"))
     if text[:1] in "([" and text[-1:] in ")]" and len(text) > 2 and _encloses(text, 0, 1):
         items = split(text[1:-1], ",")
         if len(items) > 1 and all(items):

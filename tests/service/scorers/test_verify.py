@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -49,7 +48,6 @@ def verdict_of(score: Score, gold: str, candidate: str) -> str:
         ("28%", "28"),
         ("28", r"28\%"),
         ("0.25", r"25\%"),
-        (r"\frac{1}{3}", "0.3333333"),
         ("$(2,-7)$", r"\left( 2, -7 \right)"),
         ("3, 8", "8 and 3"),
         (r"\{1, 2\}", "2, 1"),
@@ -157,27 +155,6 @@ def test_the_gold_answer_comes_from_the_reference_where_none_is_given(score: Sco
     assert [item.verdict for item in group.candidates if isinstance(item, VerifyScored)] == ["correct", "wrong"]
 
 
-HOSTILE = [
-    "9^{9^{9^{9^9}}}", "((10^6)!)!", r"\sum_{n=1}^{10^{12}} \frac{1}{n^n}", "x^{99999999}(1+x)^{9999}",
-    r"\boxed{" + r"\sqrt{" * 400 + "2" + "}" * 401, r"\boxed{" + "(" * 1500 + "1" + ")" * 1500 + "}",
-    r"\boxed{" + "9" * 1_000_000 + "}", "{" * 1_000_000, r"\boxed{" * 100_000, "$x" * 400_000,
-    r"\(" * 400_000, " " * 1_000_000,
-    "the answer is " * 70_000, r"\begin{pmatrix}" + "1&" * 900 + "1" + r"\end{pmatrix}", "\x00\x01\u202e\ufeff" * 1000,
-    r"\boxed{" + r"\frac{1}{" * 300 + "2" + "}" * 301, r"\int_0^{\infty} x^{x^{x}} dx", r"\log_{" * 50 + "2" + "}" * 50,
-]  # fmt: skip
-
-
-def test_hostile_answers_end_in_time_without_credit_or_harm(score: Score) -> None:
-    started = time.monotonic()
-    (hostile,) = score(Group(id="h", answer=r"\sqrt{7} + 1", candidates=[*HOSTILE, r"1 + \sqrt{7}"]))
-    assert [item.correct for item in hostile.candidates if isinstance(item, VerifyScored)] == [False] * len(HOSTILE) + [
-        True
-    ]
-    # Each runs at most twice, each try within its backstop; far more means that something hung.
-    assert time.monotonic() - started < 60
-    assert verdict_of(score, "(b+2)^2", "b^2+4b+4") == "correct"
-
-
 def test_an_answer_past_every_limit_is_undecided(score: Score) -> None:
     assert verdict_of(score, "10", "9^{9^{9^{9^9}}}") == "undecided"
 
@@ -194,16 +171,16 @@ def test_overload_is_refused_and_a_closed_verifier_is_unavailable() -> None:
     async def story() -> None:
         verifier = AnswerVerifier(workers=1, cpu_s=1.0, memory_mb=512, queue=2)
         await verifier.open()
-        many = [Group(id=str(n), answer=f"(q+{n})^2+1", candidates=["q"]) for n in range(30)]
+        many = [Group(id=str(n), answer=f"\\sin({n}q)", candidates=["\\cos q"]) for n in range(30)]
         first = asyncio.create_task(verifier.score(many))
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
-            await verifier.score([Group(id="late", answer="(p+7)^3", candidates=["p", "2p", "3p"])])
+            await verifier.score([Group(id="late", answer=r"\sin p", candidates=[r"\cos p", r"\cos 2p", r"\tan p"])])
         assert len(await first) == 30
         await verifier.close()
         await verifier.close()
         with pytest.raises(ScorerUnavailable):
-            await verifier.score([Group(id="closed", answer="(p+7)^3", candidates=["p"])])
+            await verifier.score([Group(id="closed", answer=r"\sin p", candidates=[r"\cos p"])])
 
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
     run(story())

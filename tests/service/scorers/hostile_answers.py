@@ -1,0 +1,135 @@
+r"""Predictions written to hang, crash, flood or fool a verifier: (name, text). The gold answer is `GOLD`; none is it.
+
+All are written for this project.
+"""
+
+GOLD = r"\sqrt{7} + 1"
+_DEEP = 400
+
+
+def _nested(opening: str, inner: str, closing: str, times: int) -> str:
+    return opening * times + inner + closing * times
+
+
+HOSTILE: dict[str, str] = {
+    # towers, factorials, big numbers
+    "tower of powers": "9^{9^{9^{9^9}}}",
+    "tower in a box": r"\boxed{9^{9^{9^{9^{9}}}}}",
+    "tower of e": "e^{e^{e^{e^{e^{e}}}}}",
+    "tower of fractions": r"(\frac{9}{8})^{9^{9^{9}}}",
+    "tower minus itself": "9^{9^{9^9}} - 9^{9^{9^9}}",
+    "tower modulo": r"9^{9^{9^9}} \bmod 7",
+    "negative tower": r"\left(-9\right)^{9^{9^9}}",
+    "huge exponent of a symbol": "x^{99999999}(1+x)^{9999}",
+    "binomial power": "(x+y+z+w)^{5000}",
+    "factorial of a factorial": "((10^6)!)!",
+    "many factorials": "9!!!!!!!!!!!!!!!!!!!!",
+    "factorial of a power": "(10^{10^{10}})!",
+    "huge binomial": r"\binom{10^{12}}{10^{11}}",
+    "huge gamma": r"\Gamma(10^{15})",
+    "million digits": r"\boxed{" + "9" * 1_000_000 + "}",
+    "thousand digits squared": "9" * 1_000 + "^2",
+    "digits and a million zeros": "1" + "0" * 1_000_000,
+    "million decimals": "3." + "1" * 1_000_000,
+    "scientific exponent": "1e999999999",
+    "scientific exponent in LaTeX": r"1 \times 10^{999999999}",
+    "percent of a tower": r"9^{9^{9^9}}\%",
+    "primorial by primes": r"\prod_{p \le 10^9} p",
+    # roots, logs, functions
+    "nested roots": r"\boxed{" + _nested(r"\sqrt{", "2", "}", _DEEP) + "}",
+    "nested roots with sums": _nested(r"\sqrt{1+", "x", "}", 60),
+    "nested cube roots": _nested(r"\sqrt[3]{2-", "5", "}", 60),
+    "nested logs": _nested(r"\log_{", "2", "}", 50),
+    "nested ln": _nested(r"\ln(", "10^{10^{10}}", ")", 60),
+    "nested sin": _nested(r"\sin(", "x", ")", 120),
+    "nested fractions": r"\boxed{" + _nested(r"\frac{1}{", "2", "}", 300) + "}",
+    "continued fraction": _nested(r"1+\frac{1}{", "x", "}", 100),
+    "nested absolute values": "|" * 300 + "x" + "|" * 300,
+    "nested floors": _nested(r"\lfloor ", "x", r"\rfloor", 200),
+    "root of huge degree": r"\sqrt[10^{12}]{10^{10^{12}}}",
+    "fraction of towers": r"\frac{9^{9^{9}}}{8^{8^{8}}}",
+    # sums, integrals, limits
+    "long sum": r"\sum_{n=1}^{10^{12}} \frac{1}{n^n}",
+    "double sum": r"\sum_{i=1}^{10^9} \sum_{j=1}^{10^9} \frac{1}{i+j}",
+    "hard integral": r"\int_0^{\infty} x^{x^{x}} dx",
+    "oscillating integral": r"\int_0^{10^9} \sin(x^{x}) dx",
+    "nested integrals": _nested(r"\int_0^1 ", r"e^{x^2}", " dx", 12),
+    "hard limit": r"\lim_{x \to \infty} x^{x^{x}} \sin(x!)",
+    "huge derivative": r"\frac{d^{100000}}{dx^{100000}} e^{\sin x}",
+    "long product": r"\prod_{k=1}^{10^{10}} (1 + \frac{1}{k^2})",
+    # big shapes
+    "matrix of 500 by 500": r"\begin{pmatrix}" + r"\\".join(["&".join(["x"] * 500)] * 500) + r"\end{pmatrix}",
+    "short wide matrix": r"\begin{pmatrix}" + "1&" * 900 + "1" + r"\end{pmatrix}",
+    "determinant of 20 by 20": r"\begin{vmatrix}"
+    + r"\\".join(["&".join("abcdefghijklmnopqrst")] * 20)
+    + r"\end{vmatrix}",
+    "power of a matrix": r"\begin{pmatrix} x & 1 \\ 1 & y \end{pmatrix}^{100000}",
+    "long list": ",".join(str(n) for n in range(1_300)),
+    "list of towers": ", ".join(["9^{9^{9^9}}"] * 20),
+    "set of sets": _nested(r"\{", "1", r"\}", 500),
+    "tuple of tuples": _nested("(", "1,2", ")", 500),
+    "long union": r" \cup ".join([f"({n}, {n + 1})" for n in range(300)]),
+    "long chain": " < ".join("abcdefghij" * 60),
+    "many equations": " = ".join(["x"] * 900),
+    "long polynomial": "+".join(f"x^{{{n}}}" for n in range(400)),
+    "many symbols": "".join(f"x_{{{n}}}+" for n in range(400)) + "1",
+    "many factors": "".join(f"(x+{n})" for n in range(400)),
+    # regular expressions
+    "many boxes": r"\boxed{" * 100_000,
+    "many empty boxes": r"\boxed{}" * 100_000,
+    "many dollars": "$x" * 400_000,
+    "many openings": r"\(" * 400_000,
+    "many spaces": " " * 1_000_000,
+    "many new lines": "\n" * 1_000_000 + "x",
+    "many tabs between": "x" + "\t" * 500_000 + "x",
+    "many statements": "the answer is " * 70_000,
+    "many answers": "answer" * 150_000,
+    "many denials": "not the answer is " * 50_000,
+    "many alternatives": "5 or " * 200_000,
+    "many commas": "1," * 400_000,
+    "many stars": "*" * 1_000_000,
+    "many tildes": "~~a" * 300_000,
+    "many comments": "<!--" * 200_000,
+    "many cancels": r"\cancel{" * 100_000,
+    "many percent signs": "%\\boxed" * 100_000,
+    "many letters": "a" * 1_000_000,
+    "many minus signs": "-" * 100_000 + "5",
+    "many fractions without end": r"\frac" * 100_000,
+    "many texts": r"\text{" * 100_000,
+    "many lines of A:": "A:\n" * 200_000,
+    # braces and size
+    "deep braces": "{" * 1_000_000,
+    "deep brackets": r"\boxed{" + "(" * 1_500 + "1" + ")" * 1_500 + "}",
+    "closing braces": "}" * 1_000_000,
+    "crossed brackets": "([{" * 1_000 + ")}]" * 1_000,
+    "a megabyte of words": "lorem ipsum " * 90_000,
+    "a megabyte in a box": r"\boxed{" + "x+" * 500_000 + "1}",
+    # characters
+    "control characters": "\x00\x01\u202e\ufeff" * 1_000,
+    "nulls in a box": "\\boxed{\x00\\sqrt{7}+1\x00 2}",
+    "right to left": "\u202e1 + }7{trqs\\",
+    "look-alike digits": "\\sqrt{\u0667} + \u0661",
+    "mathematical digits": "\\sqrt{\U0001d7d5} + \U0001d7cf\U0001d7cf",
+    "combining marks": "1\u0300\u0301" * 50_000,
+    "zero-width joints": "\\sqrt{7\u200d7} + 1",
+    "emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467" * 20_000,
+    "lone surrogate": "\ud800\\sqrt{8} + 1",
+    # code
+    "import": "__import__('os').system('kill -9 1')",
+    "import in LaTeX": r"\boxed{\text{__import__('os').getpid()}}",
+    "attribute walk": "().__class__.__bases__[0].__subclasses__()",
+    "lambda": "(lambda f: f(f))(lambda f: f(f))",
+    "sympify": "S('1'*10**9)",
+    "exit": "exit()",
+    "file": r"\input{/dev/zero}",
+    "evaluation in a symbol": r"\operatorname{eval}(exit())",
+    "format string": "%s%n" * 1_000,
+    "macro that grows": r"\def\a{\a\a}\a",
+    # values that are no numbers
+    "nan": r"\frac{0}{0} + \sqrt{7} + 1",
+    "infinity minus infinity": r"\infty - \infty + \sqrt{7} + 1",
+    "zero to zero": r"\sqrt{7} + 0^0 + 1",
+    "division by zero": r"\sqrt{7} + 1 + \frac{1}{1-1}",
+    "nearly equal": r"\sqrt{7} + 1 + 10^{-280}",
+    "nearly equal tower": r"\sqrt{7} + 1 + 10^{-10^{9}}",
+}

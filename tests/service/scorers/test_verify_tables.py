@@ -1,0 +1,149 @@
+"""Tables of right, wrong and hostile answers through the real verifier; and that company changes no verdict."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.schema import Group, VerifyGroup, VerifyScored
+from service.scorers.verify import FIRST_TRY_S, STAGES, AnswerVerifier
+from tests.service.scorers.hostile_answers import GOLD, HOSTILE
+from tests.service.scorers.right_answers import RIGHT
+from tests.service.scorers.wrong_answers import WRONG
+
+CPU_S = 2.0
+MEMORY_MB = 512
+Ask = Callable[[list[tuple[str, str]]], list[str]]
+
+
+class _Asker:
+    """One loop and one verifier for the whole module, so that calls can overlap."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.verifier = AnswerVerifier(workers=2, cpu_s=CPU_S, memory_mb=MEMORY_MB, queue=20_000)
+        self.loop.run_until_complete(self.verifier.open())
+
+    async def verdicts(self, pairs: list[tuple[str, str]]) -> list[str]:
+        groups = [Group(id=str(n), answer=gold, candidates=[text]) for n, (gold, text) in enumerate(pairs)]
+        return [_verdict(group) for group in await self.verifier.score(groups)]
+
+    def __call__(self, pairs: list[tuple[str, str]]) -> list[str]:
+        return self.loop.run_until_complete(self.verdicts(pairs))
+
+
+def _verdict(group: VerifyGroup) -> str:
+    (item,) = group.candidates
+    return item.verdict if isinstance(item, VerifyScored) else item.error.code
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[_Asker]:
+    asker = _Asker()
+    yield asker
+    asker.loop.run_until_complete(asker.verifier.close())
+    asker.loop.close()
+
+
+@pytest.mark.parametrize("trick", WRONG)
+def test_no_wrong_answer_is_credited(ask: _Asker, trick: str) -> None:
+    verdicts = ask(WRONG[trick])
+    passed = [
+        pair for pair, verdict in zip(WRONG[trick], verdicts, strict=True) if verdict not in ("wrong", "no_answer")
+    ]
+    assert passed == []
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_right_answers_in_unusual_spellings_are_credited(ask: _Asker, kind: str) -> None:
+    verdicts = ask(RIGHT[kind])
+    assert [pair for pair, verdict in zip(RIGHT[kind], verdicts, strict=True) if verdict != "correct"] == []
+
+
+@pytest.mark.slow
+def test_hostile_answers_end_in_time_without_credit(ask: _Asker) -> None:
+    """Two tries each, so that each one's time is bounded by the first try's and the backstop of the second."""
+    assert len(HOSTILE) >= 80
+    verifier = ask.verifier
+    peak = 0
+
+    async def watched() -> list[str]:
+        nonlocal peak
+        work = asyncio.create_task(ask.verdicts([(GOLD, text) for text in HOSTILE.values()]))
+        while not work.done():
+            peak = max(peak, *(_grown_mb(pid) for pid in verifier.worker_pids()), 0)
+            await asyncio.sleep(0.05)
+        return await work
+
+    started = time.monotonic()
+    verdicts = ask.loop.run_until_complete(watched())
+    print(f"{len(HOSTILE)} hostile answers in {time.monotonic() - started:.1f} s, largest worker {peak} MiB resident")
+    credited = [name for name, verdict in zip(HOSTILE, verdicts, strict=True) if verdict == "correct"]
+    assert credited == []
+    # What workers may add to what their imports take, which is well under this.
+    assert peak < MEMORY_MB + 300
+    assert ask([(GOLD, r"1 + \sqrt{7}"), (r"\sin 2x", r"2 \sin x \cos x")]) == ["correct", "correct"]
+
+
+@pytest.mark.parametrize("name", ["tower of powers", "many new lines"])
+def test_a_hostile_answer_alone_is_answered_within_the_backstop(ask: _Asker, name: str) -> None:
+    started = time.monotonic()
+    assert ask([(GOLD + " + 0", HOSTILE[name])])[0] != "correct"
+    assert time.monotonic() - started < 3 * (FIRST_TRY_S + CPU_S) + 1
+
+
+def _grown_mb(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
+    return int(line.split()[1]) // 1024
+
+
+SAMPLE = [
+    *[(pair, "wrong") for pairs in WRONG.values() for pair in pairs[:3]],
+    *[(pair, "correct") for pairs in RIGHT.values() for pair in pairs[:6]],
+]
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    order=st.permutations(range(len(SAMPLE))),
+    size=st.integers(1, len(SAMPLE)),
+    beside=st.lists(st.sampled_from(["many factors", "code"]), max_size=1),
+)
+def test_verdicts_depend_on_no_order_no_batch_and_no_company(
+    ask: _Asker, order: list[int], size: int, beside: list[str]
+) -> None:
+    """Whatever is asked together, in what order, and whatever else is in flight."""
+    picked = [SAMPLE[n] for n in order[:60]]
+
+    async def story() -> list[str]:
+        company = [asyncio.create_task(ask.verdicts([(GOLD, HOSTILE.get(name, name))])) for name in beside]
+        batches = [picked[start : start + size] for start in range(0, len(picked), size)]
+        answers = await asyncio.gather(*(ask.verdicts([pair for pair, _ in batch]) for batch in batches))
+        for one in company:
+            one.cancel()
+        await asyncio.gather(*company, return_exceptions=True)
+        return [verdict for answer in answers for verdict in answer]
+
+    verdicts = ask.loop.run_until_complete(story())
+    assert ["correct" if verdict == "correct" else "wrong" for verdict in verdicts] == [wanted for _, wanted in picked]
+
+
+def test_costs_are_told_by_stage(ask: _Asker) -> None:
+    before = ask.verifier.stage_costs()
+    assert set(before) == set(STAGES)
+    ask([("5", r"\boxed{}"), ("5", "5"), (r"\sqrt{50}", r"5\sqrt{2}")])
+    once = [(r"\sin^2 q + \cos^2 q + 40", "41")]
+    ask(once)
+    ask(once)
+    after = ask.verifier.stage_costs()
+    grown = {stage: after[stage].items - before[stage].items for stage in STAGES}
+    assert grown == {"reading": 1, "exact": 1, "arithmetic": 1, "remembered": 1, "algebra": 1}
+    assert all(after[stage].seconds > 0 for stage in STAGES)
