@@ -54,6 +54,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<!\\)\\[()\[\]]", " "),
         (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-z])\.?", ""),
         (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", ""),
+        (r"(?<=[0-9],)\\!(?=[0-9]{3})", ""),
         (r"(?<!\\)\\[!;:, ]|~|\\q?quad(?![a-z])|\\hspace\{[^{}]*\}", " "),
         (r"\\[dtc]frac(?![a-z])", r"\\frac"),
         (r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
@@ -158,11 +159,19 @@ def _normalised(text: str) -> str:
 _short = lru_cache(maxsize=10_000)(_normalised)
 
 
+_ENDS_IN_DIGIT_COMMA = re.compile(r"[0-9],$")
+_THREE_DIGITS = re.compile(r"[0-9]{3}(?![0-9])")
+
+
 def _tighten(text: str) -> str:
-    """White space goes, but for one space between two word characters, where it may separate."""
+    """White space goes, but for one space between two word characters, where it may separate, and after the comma of
+    "104, 105", which without it would be a number with a thousands separator."""
     parts: list[str] = []
     for part in _SPACES.split(text.strip()):
-        if parts and parts[-1][-1:].isalnum() and part[:1].isalnum():
+        if parts and (
+            (parts[-1][-1:].isalnum() and part[:1].isalnum())
+            or (_ENDS_IN_DIGIT_COMMA.search(parts[-1]) and _THREE_DIGITS.match(part))
+        ):
             parts.append(" ")
         parts.append(part)
     return "".join(parts)
