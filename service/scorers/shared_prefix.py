@@ -1,16 +1,11 @@
-"""log π0(ỹ_t | x, ỹ_<t) of a group's candidates: the prefix once, then the candidates over its keys and values.
+"""log π0(ỹ_t | x, ỹ_<t) of one group's candidates at a time, padded: for models that packed rows do not suit.
 
-Promises: the prefix is computed once a group and shared; logits only at target positions, in chunks. How a model may
-be run is found by comparing with its own plain forward on a probe, and the first way that agrees is taken:
+Promises: logits only at target positions, in chunks; a batch that does not fit into memory is halved. Ways to run the
+model (see `forward_ways`, which finds the one to take):
 
     shared    the prefix's cache repeated for a batch of candidates, the output layer on target rows
     repeated  each candidate with the prefix before it, the output layer on target rows
     plain     the same, through the model's own logits
-
-Positions whose encoding depends on the length of the whole batch (dynamic and long RoPE) would let neighbours change a
-score; such a model runs `repeated`, one candidate at a time.
-
-Not covered: packing instead of padding, a cache across requests, candidates cut into chunks of time.
 """
 
 import copy
@@ -22,11 +17,11 @@ import torch
 
 from service.scorers.backbone import Backbone
 from service.scorers.memory_split import OutOfMemory, is_out_of_memory, run_split
-from service.scorers.target_logprobs import OutputLayer, in_chunks, pick
+from service.scorers.packing import Tree
+from service.scorers.target_logprobs import OutputLayer, in_chunks
 
 Way = Literal["shared", "repeated", "plain"]
 
-_LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 _IGNORED = 0
 """Fills the right end of shorter rows: causal attention keeps it from what is read."""
 
@@ -35,22 +30,22 @@ class PrefixScorer:
     """Scores candidates of one prefix at a time. Not thread-safe: belongs to the thread that owns the model.
 
     batch_tokens: the largest number of rows times (prefix + longest candidate) of one forward pass.
+    alone: one candidate a forward pass, since the length of a batch changes how the model encodes positions.
     """
 
-    def __init__(self, backbone: Backbone, *, batch_tokens: int) -> None:
+    def __init__(self, backbone: Backbone, *, batch_tokens: int, way: Way, alone: bool) -> None:
         model: Any = backbone.model
         self._model = model
         self._body = model.get_decoder()
         self._output = OutputLayer(backbone.model)
         self._device = backbone.device
-        self._alone = bool(_rope_types(backbone.model.config.get_text_config(decoder=True)) & _LENGTH_DEPENDENT_ROPE)
-        self._budget = 1 if self._alone else batch_tokens
-        tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.3
-        self.way: Way = self._first_that_agrees(["repeated"] if self._alone else ["shared", "repeated"], tolerance)
+        self._alone = alone
+        self._budget = 1 if alone else batch_tokens
+        self.way: Way = way
 
-    def score(self, prefix: Sequence[int], targets: Sequence[Sequence[int]]) -> list[torch.Tensor | OutOfMemory]:
-        """For each candidate (at least one id each) the log-probabilities of its ids, float32 on the CPU, shape [n]."""
-        return self._score(self.way, prefix, targets)
+    def score(self, trees: Sequence[Tree]) -> list[list[torch.Tensor | OutOfMemory]]:
+        """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n]."""
+        return [self._score(self.way, prefix, candidates) for prefix, candidates in trees]
 
     @torch.inference_mode()
     def _score(
@@ -114,38 +109,3 @@ class PrefixScorer:
         return torch.tensor(
             [[*row, *[_IGNORED] * (longest - len(row))] for row in rows], dtype=torch.long, device=self._device
         )
-
-    @torch.inference_mode()
-    def _first_that_agrees(self, ways: Sequence[Way], tolerance: float) -> Way:
-        prefix, rows = _probe(self._output.vocabulary)
-        plain = [
-            pick(
-                self._model(input_ids=self._ids([[*prefix, *row]]), use_cache=False).logits[0, len(prefix) - 1 : -1],
-                self._ids([row])[0],
-            ).cpu()
-            for row in rows
-        ]
-        for way in ways:
-            try:
-                found = self._score(way, prefix, rows)
-            except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-                continue  # this model cannot be run that way; the next one asks less of it
-            if all(
-                isinstance(f, torch.Tensor) and torch.allclose(f, p, rtol=0, atol=tolerance)
-                for f, p in zip(found, plain, strict=True)
-            ):
-                return way
-        return "plain"
-
-
-def _probe(vocabulary: int) -> tuple[list[int], list[list[int]]]:
-    """A prefix and rows of unlike length, of ids that any vocabulary has."""
-    ids = [(7 * i + 3) % vocabulary for i in range(24)]
-    return ids[:12], [ids[12:20], ids[20:23], ids[23:]]
-
-
-def _rope_types(config: Any) -> set[str]:
-    """`rope_parameters` is one mapping, or one a kind of layer."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    nested = [p for p in parameters.values() if isinstance(p, dict)]
-    return {str(p.get("rope_type")) for p in [parameters, *nested]}

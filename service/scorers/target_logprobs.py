@@ -4,7 +4,7 @@ Promises: logits exist for a small chunk of target rows at a time; log-softmax a
 float32. Natural logarithm.
 
 Not covered: output layers that are more than a matrix with scaling and soft capping; the caller finds
-out by comparing (`shared_prefix`), and takes the model's own logits instead.
+out by comparing (`forward_ways`), and takes the model's own logits instead.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,24 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-_CHUNK_BYTES = 64 * 2**20
-"""Of float32 logits at once."""
+_CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
+"""Of float32 logits for one matrix product: enough rows to be worth reading the whole output matrix for."""
+_CACHED_BYTES = 8 * 2**20
+"""Of float32 logits for one log-softmax on a CPU: they stay in its cache between the passes over them."""
 
 
 def pick(logits_TV: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
     """log softmax of each row at its target, float32, shape [T]."""
-    logits_TV = logits_TV.float()
-    at_target_T = logits_TV.gather(1, targets_T[:, None]).squeeze(1)
-    return at_target_T - torch.logsumexp(logits_TV, dim=1)
+    size = max(1, len(logits_TV))
+    if logits_TV.device.type == "cpu":
+        size = max(1, _CACHED_BYTES // (4 * logits_TV.shape[1]))
+    # Not torch.logsumexp, whose exponential runs unvectorised on a CPU: it costs more than the matrix product before.
+    return torch.cat(
+        [
+            rows_TV.float().log_softmax(dim=1).gather(1, at_T[:, None]).squeeze(1)
+            for rows_TV, at_T in zip(torch.split(logits_TV, size), torch.split(targets_T, size), strict=True)
+        ]
+    )
 
 
 def in_chunks(
@@ -30,9 +39,10 @@ def in_chunks(
     targets_T: torch.Tensor,
     *,
     vocabulary: int,
+    pick: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = pick,
 ) -> torch.Tensor:
     """`pick` over chunks of rows; `logits_of` turns rows into logits. Float32, shape [T]."""
-    size = max(1, _CHUNK_BYTES // (4 * vocabulary))
+    size = max(1, _CHUNK_BYTES[rows_TX.device.type] // (4 * vocabulary))
     starts = range(0, len(targets_T), size)
     return torch.cat([pick(logits_of(rows_TX[at : at + size]), targets_T[at : at + size]) for at in starts])
 

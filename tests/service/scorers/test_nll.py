@@ -49,6 +49,7 @@ def largest_difference(backbone: Backbone, groups: Sequence[Group], found: Seque
 @pytest.mark.parametrize("batch_tokens", [4096, 100])
 def test_every_family_agrees_with_a_plain_forward(family: str, batch_tokens: int) -> None:
     backbone = tiny.tiny_backbone(family, **FAMILIES[family])
+    backbone.model.set_attn_implementation("eager")  # torch's fused attention leaves soft caps out
     found = scores(backbone, GROUPS, batch_tokens=batch_tokens)
     assert [len(g.candidates) for g in found] == [5, 1]
     assert largest_difference(backbone, GROUPS, found) < 1e-4
@@ -57,7 +58,7 @@ def test_every_family_agrees_with_a_plain_forward(family: str, batch_tokens: int
 @pytest.mark.parametrize(
     ("changes", "way"),
     [
-        ({}, "shared"),
+        ({}, "packed"),
         (
             {
                 "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4},
@@ -79,7 +80,7 @@ def test_the_way_a_model_is_run_is_found_and_told(changes: dict[str, Any], way: 
         return described, found
 
     described, found = asyncio.run(run())
-    assert described["prefix"] == way and described["model"] == "tiny-llama" and described["max_tokens"] == 512
+    assert described["way"] == way and described["model"] == "tiny-llama" and described["max_tokens"] == 512
     assert described["precision"] == "float32" and described["template"]["date"] == "2025-01-01"
     for group, result in zip(GROUPS, found, strict=True):
         for text, item in zip(group.candidates, result.candidates, strict=True):
@@ -161,9 +162,10 @@ def test_a_batch_that_does_not_fit_is_split() -> None:
 
 
 def test_a_candidate_that_does_not_fit_alone_fails_alone() -> None:
-    items = scores(with_room_for(60), GROUPS[:1])[0].candidates
+    group = GROUPS[0].model_copy(update={"candidates": GROUPS[0].candidates[:2]})
+    items = scores(with_room_for(58), [group])[0].candidates
+    assert isinstance(items[0], NllScored)
     assert isinstance(items[1], Failed) and items[1].error.code == "out_of_memory" and items[1].error.retryable
-    assert all(isinstance(items[i], NllScored) for i in (0, 2, 3, 4))
 
 
 def test_an_error_on_one_candidate_leaks_no_text_and_stays_with_it() -> None:
