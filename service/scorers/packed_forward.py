@@ -2,7 +2,7 @@
 
 Promises: one log-probability an id, the same whatever else is in the batch (up to the rounding of the model's
 precision); logits only at target positions, in chunks; on a device that ran out of memory smaller packs are tried, and
-only a candidate that does not fit in the smallest is `OutOfMemory`.
+only a candidate that does not fit in the smallest is `OutOfMemory`. On a CPU each core runs packs of its own (`lanes`).
 
 `PackedScorer` raises `CannotPack` for a model whose own code cannot be run on packed rows; `forward_ways` then takes a
 slower way. Not covered: which candidates belong together in a batch (`service.batching`).
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from service.scorers.lanes import Lanes
 from service.scorers.memory_split import OutOfMemory, is_out_of_memory
 from service.scorers.packed_attention import NAME, Layers, running, to_device
 from service.scorers.packing import Ids, Pack, Tree, packs
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 _SMALLEST = 64
 """Rows of a pack below which memory is not worth another try."""
-_CPU_ROWS = 1024
-"""Rows of a pack on a CPU: more do not make matrix products faster, and push activations out of the cache."""
+_CPU_ROWS = 512
+"""Rows of a core's pack: more do not make matrix products faster, and push activations out of the cache."""
 
 
 class CannotPack(Exception):
@@ -36,7 +37,7 @@ class CannotPack(Exception):
 class PackedScorer:
     """Scores candidates of several prefixes in one row. Belongs to the thread that owns the model.
 
-    batch_tokens: the largest number of rows of one forward pass; a CPU takes fewer.
+    batch_tokens: the largest number of rows of one forward pass; a CPU takes fewer, one pass a core at a time.
     compiled: what stands around the attentions and behind the logits is compiled, at the first forward passes.
     """
 
@@ -54,6 +55,7 @@ class PackedScorer:
             for layer in chain(*(child for child in self._body.children() if isinstance(child, torch.nn.ModuleList))):
                 layer.compile(dynamic=True)
         self._layers, self._windows = _attention_layers(backbone.model.config.get_text_config(decoder=True))
+        self._lanes = Lanes(torch.get_num_threads()) if backbone.device.type == "cpu" else None
 
     def score(self, trees: Sequence[Tree], *, rows: int | None = None) -> list[list[torch.Tensor | OutOfMemory]]:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n].
@@ -63,8 +65,16 @@ class PackedScorer:
         Raises `CannotPack`.
         """
         flat = [(tree.prefix, ids) for tree in trees for ids in tree.candidates]
+        size = rows or self._rows
+        if self._lanes is None:
+            found = self._all(flat, size)
+        else:
+            found = self._lanes.run(lambda part: self._all(part, size), flat, cost=_rows)
+        ends = accumulate(len(tree.candidates) for tree in trees)
+        return [found[end - len(tree.candidates) : end] for end, tree in zip(ends, trees, strict=True)]
+
+    def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int) -> list[torch.Tensor | OutOfMemory]:
         found: list[torch.Tensor | OutOfMemory] = []
-        rows = rows or self._rows
         while len(found) < len(flat):
             done, all_done = self._stream(_regrouped(flat[len(found) :]), rows)
             found += done
@@ -79,8 +89,7 @@ class PackedScorer:
             prefix, ids = flat[len(found)]
             alone, fits = self._stream([Tree(prefix, [ids])], rows)
             found += alone if fits else [OutOfMemory()]
-        ends = accumulate(len(tree.candidates) for tree in trees)
-        return [found[end - len(tree.candidates) : end] for end, tree in zip(ends, trees, strict=True)]
+        return found
 
     @torch.inference_mode()
     def _stream(self, trees: Sequence[Tree], rows: int) -> tuple[list[torch.Tensor], bool]:
@@ -138,6 +147,10 @@ def _attention_layers(config: Any) -> tuple[int, int]:
     if other := set(kinds) - {"full_attention", "sliding_attention"}:
         raise CannotPack(f"layers of the kinds {sorted(other)}")
     return layers, sum(kind == "sliding_attention" for kind in kinds)
+
+
+def _rows(candidates: Sequence[tuple[Ids, Ids]]) -> int:
+    return sum(tree.rows for tree in _regrouped(candidates))
 
 
 def _regrouped(candidates: Sequence[tuple[Ids, Ids]]) -> list[Tree]:

@@ -56,6 +56,22 @@ def test_every_family_runs_packed_and_agrees_token_by_token_wherever_packs_are_c
             assert torch.allclose(mine, theirs, rtol=0, atol=2e-4), (family, rows)
 
 
+def test_a_batch_cut_over_the_cores_agrees_and_keeps_its_order() -> None:
+    backbone = tiny.tiny_backbone("llama")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        scorer = PackedScorer(backbone, batch_tokens=4096)
+    finally:
+        torch.set_num_threads(before)
+    trees = [Tree(text(i, 20 + i), [text(i + 50, 90), text(i + 90, 40 + 3 * i)]) for i in range(6)]
+    assert sum(tree.rows for tree in trees) > 512
+    found = scorer.score(trees)
+    assert [len(each) for each in found] == [2] * 6
+    for mine, theirs in zip(flat(found), plainly(backbone.model, trees), strict=True):
+        assert torch.allclose(mine, theirs, rtol=0, atol=2e-4)
+
+
 @pytest.mark.parametrize("family", sorted(SLIDING))
 def test_a_sliding_window_longer_than_the_probe_is_kept_to(family: str) -> None:
     changes = {**FAMILIES[family], "sliding_window": 40}
