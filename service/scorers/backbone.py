@@ -56,7 +56,7 @@ def load_backbone(model: str, *, precision: str, device: str, setting: str = "sc
     """
     place = _device(device, setting)
     dtype = _dtype(precision, place)
-    folder, revision = _source(model, setting)
+    folder, revision = located(model, setting)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         both: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
@@ -106,8 +106,11 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _source(model: str, setting: str) -> tuple[str, str | None]:
-    """What to hand to transformers, and the revision where it is known before loading (None: a hub name)."""
+def located(model: str, setting: str) -> tuple[str, str | None]:
+    """What to hand to transformers, and the revision where it is known before loading (None: a hub name).
+
+    Raises `SettingsError`.
+    """
     if model == EMBEDDED:
         return _from_gguf(_embedded_file(setting), setting)
     path = Path(model).expanduser()

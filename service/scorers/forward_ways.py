@@ -43,6 +43,8 @@ class TargetScorer(Protocol):
     def score(self, trees: Sequence[Tree]) -> list[list[torch.Tensor | OutOfMemory]]:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n]."""
 
+    def close(self) -> None: ...
+
 
 def fastest_scorer(backbone: Backbone, *, batch_tokens: int) -> TargetScorer:
     """batch_tokens: the largest number of tokens of one forward pass."""

@@ -27,6 +27,10 @@ class Lanes:
         self._count = count
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="lane") if count > 1 else None
 
+    def close(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+
     def run(
         self,
         work: Callable[[Sequence[Item]], list[Result]],

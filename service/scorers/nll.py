@@ -14,14 +14,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from service.batching import Batcher
 from service.errors import InvalidRequest, Overloaded, ScorerUnavailable
 from service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
-from service.scorers.backbone import Backbone
 from service.scorers.forward_ways import TargetScorer, fastest_scorer
 from service.scorers.memory_split import OutOfMemory
 from service.scorers.packing import Tree
@@ -54,10 +53,26 @@ class _Job(NamedTuple):
         return self.tree.rows
 
 
+class Loaded(Protocol):
+    """What is asked of a loaded π0 here; how it computes is the business of its `TargetScorer`."""
+
+    tokenizer: Any
+    name: str
+    revision: str
+    device: Any
+    dtype: Any
+    context_window: int
+    embedded: bool
+
+
+class ScorerOf(Protocol):
+    def __call__(self, loaded: Any, /, *, batch_tokens: int) -> TargetScorer: ...
+
+
 class _Open(NamedTuple):
     """What exists between `open` and `close`."""
 
-    backbone: Backbone
+    backbone: Loaded
     format: ChatFormat
     scorer: TargetScorer
     limit: int
@@ -72,12 +87,13 @@ class _Prepared(NamedTuple):
 
 
 class BackboneNll:
-    """`contract.NllScorer` over π0 in this process.
+    """`contract.NllScorer` over π0 in this process, or in an engine that belongs to it.
 
-    load: gives π0; called in `open`, off the event loop. score_end_of_turn: count the end of turn among the scored
-    tokens. template_date, template_args: pinned inputs of the chat template. max_tokens: longest prefix and candidate
-    together; None is the model's window. batch_tokens: tokens of one batch. queue_tokens: tokens that may wait.
-    turn: held while the device works, so that scorers sharing a device take turns.
+    load: gives π0 (a `Loaded`); called in `open`, off the event loop. score_end_of_turn: count the end of turn among
+    the scored tokens. template_date, template_args: pinned inputs of the chat template. max_tokens: longest prefix and
+    candidate together; None is the model's window. batch_tokens: tokens of one batch. queue_tokens: tokens that may
+    wait. scorer: makes what computes log-probabilities out of what `load` gave, and `batch_tokens`. turn: held while
+    the device works, so that scorers sharing a device take turns.
     """
 
     name = "nll"
@@ -85,13 +101,14 @@ class BackboneNll:
     def __init__(
         self,
         *,
-        load: Callable[[], Backbone],
+        load: Callable[[], Any],
         score_end_of_turn: bool,
         template_date: str,
         template_args: Mapping[str, Any],
         max_tokens: int | None,
         batch_tokens: int,
         queue_tokens: int,
+        scorer: ScorerOf = fastest_scorer,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._load = load
@@ -101,6 +118,7 @@ class BackboneNll:
         self._max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
+        self._scorer = scorer
         self._turn = turn
         self._open: _Open | None = None
         self._batcher: Batcher[_Job, list[_Outcome]] | None = None
@@ -121,7 +139,9 @@ class BackboneNll:
         batcher, self._batcher = self._batcher, None
         if batcher is not None:
             await batcher.close()
-        self._open = None
+        opened, self._open = self._open, None
+        if opened is not None:
+            await asyncio.to_thread(opened.scorer.close)
 
     def describe(self) -> dict[str, Any]:
         if self._open is None:
@@ -160,7 +180,7 @@ class BackboneNll:
         format_ = ChatFormat.of(backbone.tokenizer, date=self._template_date, template_args=self._template_args)
         window = backbone.context_window
         limit = window if self._max_tokens is None else min(window, self._max_tokens)
-        return _Open(backbone, format_, fastest_scorer(backbone, batch_tokens=self._batch_tokens), limit)
+        return _Open(backbone, format_, self._scorer(backbone, batch_tokens=self._batch_tokens), limit)
 
     def _prepare(self, opened: _Open, groups: Sequence[Group]) -> list[_Prepared]:
         return [self._tokenise(opened, group) for group in groups]

@@ -73,6 +73,10 @@ class PackedScorer:
         ends = accumulate(len(tree.candidates) for tree in trees)
         return [found[end - len(tree.candidates) : end] for end, tree in zip(ends, trees, strict=True)]
 
+    def close(self) -> None:
+        if self._lanes is not None:
+            self._lanes.close()
+
     def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int) -> list[torch.Tensor | OutOfMemory]:
         found: list[torch.Tensor | OutOfMemory] = []
         while len(found) < len(flat):

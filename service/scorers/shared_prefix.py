@@ -47,6 +47,9 @@ class PrefixScorer:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n]."""
         return [self._score(self.way, prefix, candidates) for prefix, candidates in trees]
 
+    def close(self) -> None:
+        """Nothing is held beside the model."""
+
     @torch.inference_mode()
     def _score(
         self, way: Way, prefix: Sequence[int], targets: Sequence[Sequence[int]]

@@ -27,7 +27,7 @@ GROUPS = {4: 6, 8: 6}
 
 def prepare():
     """The job: the model's folder, and for each group its texts and the ids that every row scores."""
-    from service.scorers.backbone import _source, load_backbone
+    from service.scorers.backbone import load_backbone, located
     from service.scorers.rendering import ChatFormat
     from tests.bench.nll import DATA
 
@@ -47,7 +47,7 @@ def prepare():
         }
         for row in chosen
     ]
-    return {"model": _source("embedded", "bench")[0], "trees": trees}
+    return {"model": located("embedded", "bench")[0], "trees": trees}
 
 
 def pairs(trees):
