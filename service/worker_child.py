@@ -29,16 +29,14 @@ _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
 
 
-def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after: int, niceness: int) -> None:
+def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after: int) -> None:
     """Answer payloads until the other end closes, `recycle_after` items are done or memory has leaked away.
 
-    `target` is `module:function`, called with one payload; memory_mb is the growth allowed in MiB; niceness is added to
-    the parent's.
+    `target` is `module:function`, called with one payload; memory_mb is the growth allowed in MiB.
     """
     _die_with_the_forkserver()
     _close_all_but(connection.fileno())
     _silence()
-    os.nice(niceness)
     # Ctrl-C reaches the whole process group; the parent alone decides when work ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

@@ -26,6 +26,7 @@ from service.scorers.contract import StageCost
 from service.worker_pool import Failure, Outcome, WorkerPool
 
 WORKER = "service.scorers.verify_worker:decide"
+REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
 FIRST_TRY_S = 0.3
 SLOW_QUEUE_A_WORKER = 8
 REMEMBERED = 50_000
@@ -82,6 +83,7 @@ class AnswerVerifier:
             first_try_s=FIRST_TRY_S,
             slow_workers=slow_workers,
             slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
+            rehearsal=REHEARSAL,
         )
         self._remembered: OrderedDict[Pair, bool] = OrderedDict()
         self._costs = _Costs()

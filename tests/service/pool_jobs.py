@@ -57,6 +57,10 @@ def _leak(megabytes: int) -> int:
     return os.getpid()
 
 
+def _leaked() -> int:
+    return len(LEAKED)
+
+
 def _die() -> None:
     os._exit(3)
 
@@ -111,6 +115,7 @@ JOBS = {
     "sleep": _sleep,
     "eat": _eat,
     "leak": _leak,
+    "leaked": _leaked,
     "die": _die,
     "die_once": _die_once,
     "print": _print,
