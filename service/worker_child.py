@@ -7,7 +7,7 @@ over can answer nonsense but cannot make the parent run code (a pickle could).
 
 A request is a header (length, CPU seconds) and so many bytes of JSON. A reply is a length and the JSON list
 `[kind, result, retiring]` with kind `ready` (once, after the imports), `value`, `raised` (result: the exception's type
-name) or `out_of_memory`; a retiring child ends after it.
+name) or `out_of_memory` (raised, or nearly all of the cap was used); a retiring child ends after it.
 """
 
 import ctypes
@@ -27,6 +27,8 @@ REQUEST = struct.Struct(">Id")
 REPLY = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
+_NEARLY_ALL = 0.75
+"""Of the memory cap: integers and lists grow by doubling, so that what fails has often used no more before."""
 
 
 def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after: int) -> None:
@@ -59,6 +61,9 @@ def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after:
         if body is None:
             return
         kind, result = _work_within(cpu_s, work, body)
+        if _address_space_peak() > used + memory_mb * _MIB * _NEARLY_ALL:
+            # Libraries catch MemoryError and go on with half a result, which is not to be trusted.
+            kind, result = "out_of_memory", None
         leaked = _address_space() > used + memory_mb * _MIB // 2
         retiring = done == recycle_after or leaked or kind == "out_of_memory"
         connection.sendall(_frame(kind, result, retiring=retiring))
@@ -121,3 +126,10 @@ def _address_space() -> int:
     """Bytes of virtual memory."""
     with open("/proc/self/statm", "rb") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def _address_space_peak() -> int:
+    """Bytes of virtual memory at most so far."""
+    with open("/proc/self/status", "rb") as status:
+        line = next(line for line in status if line.startswith(b"VmPeak:"))
+    return int(line.split()[1]) * 1024

@@ -5,7 +5,8 @@ Promises
   long, memory. A child that overruns, dies, hangs, floods or answers nonsense is killed and replaced.
 - Two lanes. The fast lane gives an item a short first try. What fails there (overran, out of memory, died) is tried
   once more, alone and with the full limits, in the slow lane, which has children of its own: poison never queues in
-  front of the innocent. The slow lane is bounded; when it is full the first failure is reported at once.
+  front of the innocent. The slow lane is bounded in number and in time: when it is full, or has not come to an item
+  within twice a try's CPU seconds, the first failure is reported.
 - An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
   a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
 - Killed children are replaced from a reserve (`service.worker_reserve`).
@@ -23,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.errors import Overloaded, ScorerUnavailable
@@ -55,6 +56,9 @@ class _Item:
     body: bytes
     call: _Call
     index: int
+    first: Failure | None = None
+    """What the fast lane made of it, and when it moved to the slow one."""
+    moved: float = 0.0
 
 
 class _Place:
@@ -104,6 +108,8 @@ class WorkerPool:
         # the slow lane, where they may find no room.
         patience_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, WALL_FACTOR * cpu_s))
         self._limits = {"fast": (first_try_s, patience_s), "slow": (cpu_s, WALL_FACTOR * cpu_s)}
+        # Waiting and second try together take no longer than the wall-clock backstop, where cores are free.
+        self._slow_patience_s = (WALL_FACTOR - 1) * cpu_s
         self._workers = workers
         self._sizes = {"fast": workers * (1 + LINGERING), "slow": slow_workers}
         self._reserve = WorkerReserve(self._new_child, most=workers + SPARE)
@@ -183,13 +189,17 @@ class WorkerPool:
     def _serve_slow(self) -> None:
         child: WorkerProcess | None = None
         while (item := self._take("slow")) is not None:
+            if item.first is not None and time.monotonic() - item.moved > self._slow_patience_s:
+                self._settle("slow", item, item.first)
+                continue
             if child is None or not child.usable:
                 if child is not None:
                     self._reserve.give_back(child)
                 child = self._reserve.take()
                 if child is not None:
                     child.renice(_SLOW_NICENESS)
-            self._settle("slow", item, self._work("slow", child, item))
+            outcome = self._work("slow", child, item)
+            self._settle("slow", item, replace(outcome, tries=2) if isinstance(outcome, Failure) else outcome)
 
     def _work(
         self, lane: str, child: WorkerProcess | None, item: _Item, lingers: Callable[[], None] | None = None
@@ -227,13 +237,16 @@ class WorkerPool:
             self._working -= 1
             if self._closing:
                 self._wake_all()
-            if isinstance(outcome, Failure) and outcome.kind in ("overran", "out_of_memory", "died"):
-                if lane == "slow":
-                    outcome = Failure(outcome.kind, 2, outcome.detail)
-                elif len(self._queues["slow"]) < self._slow_capacity:
-                    self._queues["slow"].append(item)
-                    self._changed["slow"].notify()
-                    return
+            if (
+                lane == "fast"
+                and isinstance(outcome, Failure)
+                and outcome.kind in ("overran", "out_of_memory", "died")
+                and len(self._queues["slow"]) < self._slow_capacity
+            ):
+                item.first, item.moved = outcome, time.monotonic()
+                self._queues["slow"].append(item)
+                self._changed["slow"].notify()
+                return
             call = item.call
             call.outcomes[item.index] = outcome
             call.left -= 1

@@ -86,9 +86,7 @@ class WorkerProcess:
         with suppress(OSError):  # dead already, which `work` will report
             os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0) + by)
 
-    def work(
-        self, body: bytes, *, cpu_s: float, wall_s: float, lingers: Callable[[], None] | None = None
-    ) -> Outcome:
+    def work(self, body: bytes, *, cpu_s: float, wall_s: float, lingers: Callable[[], None] | None = None) -> Outcome:
         """One item within its limits. `lingers` is called once if it takes more than LINGERS_S CPU seconds."""
         started = time.monotonic()
         watch = None if lingers is None else _Watch(lingers, self._cpu_seconds() + LINGERS_S)

@@ -84,6 +84,7 @@ def test_large_payloads_and_odd_characters_arrive_whole(shared: WorkerPool) -> N
         (["sleep", 60.0], "overran"),
         (["half_a_message"], "overran"),
         (["eat"], "out_of_memory"),
+        (["eat_quietly"], "out_of_memory"),
         (["die"], "died"),
         (["flood"], "died"),
     ],
@@ -136,7 +137,7 @@ def test_an_item_that_lingers_gives_up_its_place() -> None:
 
         async def both() -> list[str]:
             done: list[str] = []
-            slow = asyncio.create_task(opened.run([["spin", 2.0]] * 2))
+            slow = asyncio.create_task(opened.run([["spin", 0.8]] * 2))
             slow.add_done_callback(lambda _: done.append("slow"))
             await asyncio.sleep(0)
             await opened.run([["echo", 1]])
@@ -149,10 +150,9 @@ def test_an_item_that_lingers_gives_up_its_place() -> None:
 
 
 def test_a_killed_child_is_replaced_by_one_that_was_ready() -> None:
-    with pool() as opened:
-        run(opened, ["echo", 1])
-        end = time.monotonic() + 10
-        while len(opened.child_pids()) < 3 and time.monotonic() < end:
+    with pool(slow_queue=0) as opened:
+        end = time.monotonic() + 30
+        while len(opened.child_pids()) < 2 and time.monotonic() < end:
             time.sleep(0.05)
         ready = set(opened.child_pids())
         died, after = run(opened, ["die"], ["pid"])
@@ -171,7 +171,16 @@ def test_children_rehearse_before_they_work() -> None:
 def test_a_full_slow_lane_reports_the_first_failure_at_once() -> None:
     with pool(slow_queue=1, cpu_s=2.0, first_try_s=0.1) as opened:
         tries = sorted(o.tries for o in run(opened, *[["spin", 60.0]] * 5) if isinstance(o, Failure))
-    assert tries == [1, 1, 1, 2, 2]
+    # One is at work and one waits; on a machine so loaded that waiting takes too long, that one is given up as well.
+    assert tries in ([1, 1, 1, 2, 2], [1, 1, 1, 1, 2])
+
+
+def test_what_waits_too_long_for_the_slow_lane_has_its_first_failure_reported() -> None:
+    """Eight items want 0.5 CPU seconds each of the one slow child, and may wait a second for it."""
+    with pool(slow_queue=10, cpu_s=0.5, first_try_s=0.1) as opened:
+        tries = [o.tries for o in run(opened, *[["spin", 60.0]] * 8) if isinstance(o, Failure)]
+    assert len(tries) == 8
+    assert set(tries) == {1, 2}
 
 
 def test_a_full_queue_refuses_at_once_and_queues_nothing() -> None:
@@ -207,7 +216,7 @@ def test_children_are_recycled_and_leaking_ones_replaced() -> None:
         assert len(pids) == 12
         assert len(set(pids)) == 3
     with pool() as opened:
-        leaked, after = run(opened, ["leak", 200], ["pid"])
+        leaked, after = run(opened, ["leak", 150], ["pid"])
         assert isinstance(leaked, Value)
         assert isinstance(after, Value)
         assert leaked.value != after.value
