@@ -22,6 +22,7 @@ from service.scorers.answers.equality import arithmetic_leaf, cheap_leaf, compar
 from service.scorers.answers.extraction import Found, find_answer
 from service.scorers.answers.letters import chosen_letter, gold_letter
 from service.scorers.answers.normalisation import MAX_CHARACTERS, normalise
+from service.scorers.answers.question import only_quotes
 from service.scorers.contract import StageCost
 from service.worker_pool import Failure, Outcome, WorkerPool
 
@@ -174,7 +175,7 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
                 seen[candidate] = _judge_letter(letter, found, candidate)
                 costs.add("reading", 1, started)
             else:
-                seen[candidate] = _judge(wanted, found, costs, started)
+                seen[candidate] = _judge(wanted, found, group.problem, costs, started)
     return [seen[candidate] for candidate in group.candidates]
 
 
@@ -185,14 +186,14 @@ def _judge_letter(letter: str, found: Found | None, candidate: str) -> _Judged:
     return _Judged("correct" if chosen == letter else "wrong", chosen)
 
 
-def _judge(wanted: str, found: Found | None, costs: _Costs, started: float) -> _Judged:
+def _judge(wanted: str, found: Found | None, problem: str | None, costs: _Costs, started: float) -> _Judged:
     answer = normalise(found.text) if found is not None else ""
     if found is None or not answer:
         costs.add("reading", 1, started)
         return _Judged("no_answer", None)
     shown = found.text[:_SHOWN]
     started = costs.add("reading", 0, started)
-    if len(answer) >= MAX_CHARACTERS:
+    if len(answer) >= MAX_CHARACTERS or only_quotes(problem, wanted, answer):
         return _Judged("wrong", shown)
     equal = compare(wanted, answer, cheap_leaf)
     started = costs.add("exact", equal is not None, started)

@@ -35,6 +35,13 @@ _NAME = re.compile(
     r"|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )
 _BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?_(?:\{(?:\\text\{)?(\d+|[a-z]+)\}?\}|(\d+))")
+_BASE_TEN = re.compile(r"^\(?([0-9]+)\)?_(?:\{(?:10|\\text\{ten\})\}|10)$")
+_BASES = {
+    "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
+    "eleven": "11", "twelve": "12", "sixteen": "16",
+}  # fmt: skip
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+_ANGLE = re.compile(r"\\(?:measured)?angle\s*\{?([A-Z]{2,4})")
 _COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+(?:\{[a-z]*matrix\})?")
 _LETTER = re.compile(r"[A-Za-z]")
 _SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
@@ -47,6 +54,7 @@ _MARKS = (
     re.compile(r"\\(?:not|neg|lnot)(?![a-z])"),
     re.compile(r"\^\{?(?:T|\\top|\\dagger|\\ast|\*|\\complement|c)(?![A-Za-z0-9])"),
     re.compile(r"(?<![A-Za-z])[A-Za-z]\^\{-1\}\([A-Za-z]\)"),
+    re.compile(r"\\[lcvd]?dots(?![a-z])"),
     re.compile(r"\\(?:dot|ddot|hat|tilde|vec|bar|overline|underline)(?![a-z])"),
 )
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
@@ -75,6 +83,8 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
         if the_tuple.marks != ("(", ")") or the_list.marks:
             return False
         return _in_order(ours.parts, theirs.parts, leaf, depth)
+    if {ours.kind, theirs.kind} == {"list", "union"}:
+        ours, theirs = _as_union(ours), _as_union(theirs)
     if ours.kind != theirs.kind:
         # A sum of matrices is a leaf that may equal a matrix; nothing else changes its kind.
         return leaf(gold, prediction) if {ours.kind, theirs.kind} == {"matrix", "leaf"} else False
@@ -102,7 +112,10 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     if mine is not None and yours is not None:
         return numbers_equal(mine, yours)
     if is_words(gold) and is_words(prediction):
-        return True if gold.casefold() == prediction.casefold() else None if "\\" in gold else False
+        return _without_article(gold) == _without_article(prediction)
+    value, their_value = _BASE_TEN.sub(r"\1", value), _BASE_TEN.sub(r"\1", their_value)
+    if value == their_value:
+        return True
     based, their_based = _BASED.fullmatch(value), _BASED.fullmatch(their_value)
     if (based and based[1][0].isdigit()) or (their_based and their_based[1][0].isdigit()):
         return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
@@ -112,7 +125,8 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
         return False
     if [sorted(mark.findall(gold)) for mark in _MARKS] != [sorted(mark.findall(prediction)) for mark in _MARKS]:
         return False
-    return None
+    angles, their_angles = _angles(gold), _angles(prediction)
+    return False if angles and their_angles and angles != their_angles else None
 
 
 def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
@@ -132,7 +146,17 @@ def _differ_in_case_only(gold: str, prediction: str) -> bool:
 
 
 def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
-    return match[1].lower(), match[2] or match[3]
+    base: str = match[2] or match[3]
+    return match[1].lower(), _BASES.get(base, base)
+
+
+def _without_article(words: str) -> str:
+    return _ARTICLE.sub("", words.casefold())
+
+
+def _angles(text: str) -> list[str]:
+    """The names of its angles, each in the direction that the alphabet prefers: ∠ABC is ∠CBA, and not ∠ACB."""
+    return sorted(min(name, name[::-1]) for name in _ANGLE.findall(text))
 
 
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
@@ -235,6 +259,13 @@ def as_interval(relation: Node) -> str | None:
     if len(chain.parts) == 2 and name.fullmatch(chain.parts[1]):
         return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},\\infty)"
     return None
+
+
+def _as_union(node: Node) -> Node:
+    """x < 1, x > 3 as a union of intervals; every other node as it is."""
+    intervals = [as_interval(part) for part in map(read, node.parts) if part.kind == "relation"]
+    whole = tuple(interval for interval in intervals if interval is not None)
+    return Node("union", node.text, whole) if len(whole) == len(node.parts) else node
 
 
 def _in_order(gold: Sequence[str], prediction: Sequence[str], leaf: Leaf, depth: int) -> bool | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 
 from service.schema import Group, VerifyGroup, VerifyScored
 from service.scorers.verify import FIRST_TRY_S, STAGES, AnswerVerifier
+from tests.service.scorers.fresh_attacks import ATTACKS
+from tests.service.scorers.fresh_spellings import SPELLINGS
 from tests.service.scorers.hostile_answers import GOLD, HOSTILE
 from tests.service.scorers.right_answers import RIGHT
 from tests.service.scorers.wrong_answers import WRONG
 
 CPU_S = 2.0
 MEMORY_MB = 512
-Ask = Callable[[list[tuple[str, str]]], list[str]]
+Row = tuple[str, ...]
+"""Gold answer, candidate and, in some, the problem."""
+Ask = Callable[[Sequence[Row]], list[str]]
 
 
 class _Asker:
@@ -28,12 +32,15 @@ class _Asker:
         self.verifier = AnswerVerifier(workers=2, cpu_s=CPU_S, memory_mb=MEMORY_MB, queue=20_000)
         self.loop.run_until_complete(self.verifier.open())
 
-    async def verdicts(self, pairs: list[tuple[str, str]]) -> list[str]:
-        groups = [Group(id=str(n), answer=gold, candidates=[text]) for n, (gold, text) in enumerate(pairs)]
+    async def verdicts(self, rows: Sequence[Row]) -> list[str]:
+        groups = [
+            Group(id=str(n), answer=gold, candidates=[text], problem=problem[0] if problem else None)
+            for n, (gold, text, *problem) in enumerate(rows)
+        ]
         return [_verdict(group) for group in await self.verifier.score(groups)]
 
-    def __call__(self, pairs: list[tuple[str, str]]) -> list[str]:
-        return self.loop.run_until_complete(self.verdicts(pairs))
+    def __call__(self, rows: Sequence[Row]) -> list[str]:
+        return self.loop.run_until_complete(self.verdicts(rows))
 
 
 def _verdict(group: VerifyGroup) -> str:
@@ -49,19 +56,20 @@ def ask() -> Iterator[_Asker]:
     asker.loop.close()
 
 
-@pytest.mark.parametrize("trick", WRONG)
-def test_no_wrong_answer_is_credited(ask: _Asker, trick: str) -> None:
-    verdicts = ask(WRONG[trick])
-    passed = [
-        pair for pair, verdict in zip(WRONG[trick], verdicts, strict=True) if verdict not in ("wrong", "no_answer")
-    ]
-    assert passed == []
+@pytest.mark.parametrize("table", [WRONG, ATTACKS], ids=["grown with the rules", "written first"])
+def test_no_wrong_answer_is_credited(ask: _Asker, table: dict[str, list[Row]]) -> None:
+    rows = [row for rows in table.values() for row in rows]
+    assert len(rows) >= 150
+    verdicts = ask(rows)
+    assert [row for row, verdict in zip(rows, verdicts, strict=True) if verdict not in ("wrong", "no_answer")] == []
 
 
-@pytest.mark.parametrize("kind", RIGHT)
-def test_right_answers_in_unusual_spellings_are_credited(ask: _Asker, kind: str) -> None:
-    verdicts = ask(RIGHT[kind])
-    assert [pair for pair, verdict in zip(RIGHT[kind], verdicts, strict=True) if verdict != "correct"] == []
+@pytest.mark.parametrize("table", [RIGHT, SPELLINGS], ids=["grown with the rules", "written first"])
+def test_right_answers_in_unusual_spellings_are_credited(ask: _Asker, table: dict[str, list[Row]]) -> None:
+    rows = [row for rows in table.values() for row in rows]
+    assert len(rows) >= 150
+    verdicts = ask(rows)
+    assert [row for row, verdict in zip(rows, verdicts, strict=True) if verdict != "correct"] == []
 
 
 @pytest.mark.slow
