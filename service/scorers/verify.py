@@ -12,7 +12,7 @@ What counts as equal, and every policy, is said in the docstrings of `service.sc
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -24,17 +24,17 @@ from service.scorers.answers.letters import chosen_letter, gold_letter
 from service.scorers.answers.normalisation import MAX_CHARACTERS, normalise
 from service.scorers.answers.question import only_quotes
 from service.scorers.contract import StageCost
+from service.scorers.remembered_pairs import Pair, RememberedPairs
 from service.worker_pool import Failure, Outcome, WorkerPool
 
 WORKER = "service.scorers.verify_worker:decide"
 REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
 FIRST_TRY_S = 0.3
 SLOW_QUEUE_A_WORKER = 8
-REMEMBERED = 50_000
+REMEMBERED_BYTES = 32 * 1024 * 1024
 _SHOWN = 500
 _AT_ONCE = 20_000  # characters read on the event loop itself; more go to a thread
 
-Pair = tuple[str, str]
 STAGES = ("reading", "exact", "arithmetic", "remembered", "algebra")
 
 
@@ -86,7 +86,7 @@ class AnswerVerifier:
             slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
             rehearsal=REHEARSAL,
         )
-        self._remembered: OrderedDict[Pair, bool] = OrderedDict()
+        self._remembered = RememberedPairs(REMEMBERED_BYTES)
         self._costs = _Costs()
 
     async def open(self) -> None:
@@ -130,9 +130,9 @@ class AnswerVerifier:
     async def _decide(self, pairs: set[Pair]) -> dict[Pair, bool | Failure]:
         decided: dict[Pair, bool | Failure] = {}
         started = time.perf_counter()
-        for pair in pairs & self._remembered.keys():
-            self._remembered.move_to_end(pair)
-            decided[pair] = self._remembered[pair]
+        for pair in pairs:
+            if (verdict := self._remembered.get(pair)) is not None:
+                decided[pair] = verdict
         unknown = sorted(pairs - decided.keys())
         if not unknown:
             self._costs.add("remembered", len(decided), started)
@@ -145,10 +145,8 @@ class AnswerVerifier:
                 decided[pair] = False if outcome.kind == "raised" else outcome
             else:
                 decided[pair] = outcome.value is True
-                self._remembered[pair] = decided[pair] is True
+                self._remembered.put(pair, outcome.value is True)
         self._costs.add("algebra", len(unknown), started)
-        while len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
         return decided
 
 

@@ -27,6 +27,9 @@ from sympy import (
     MatrixExpr,
     Rational,
     Symbol,
+    binomial,
+    combsimp,
+    factorial,
     nan,
     oo,
     simplify,
@@ -174,6 +177,8 @@ def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one w
         return _is_zero(difference)
     if difference.atoms(AppliedUndef):
         return bool(simplify(difference) == 0)
+    if difference.has(factorial, binomial) and combsimp(difference) == 0:
+        return True  # at a rational point it would be a gamma function to hundreds of digits
     seen = 0
     for point in _points(sorted(difference.free_symbols, key=str)):
         value = difference.subs(point)

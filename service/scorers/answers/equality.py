@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from service.scorers.answers.arithmetic import same_value
+from service.scorers.answers.marks import COMMAND, marks_differ
 from service.scorers.answers.normalisation import is_words, split_unit
 from service.scorers.answers.numbers import numbers_equal, read_number
 from service.scorers.answers.structure import Node, read, split
@@ -41,22 +42,8 @@ _BASES = {
     "eleven": "11", "twelve": "12", "sixteen": "16",
 }  # fmt: skip
 _ARTICLE = re.compile(r"^(?:an?|the) ")
-_ANGLE = re.compile(r"\\(?:measured)?angle\s*\{?([A-Z]{2,4})")
-_COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+(?:\{[a-z]*matrix\})?")
-_LETTER = re.compile(r"[A-Za-z]")
 _SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
-_GREEK = re.compile(
-    r"\\(?:[Gg]amma|[Dd]elta|[Tt]heta|[Ll]ambda|[Xx]i|[Pp]i|[Ss]igma|[Uu]psilon|[Pp]hi|[Pp]si|[Oo]mega)(?![a-z])"
-)
 _ROMAN = re.compile(r"[IVXLCDM]{2,}")
-# What the LaTeX reader drops or misreads: both answers must carry it alike.
-_MARKS = (
-    re.compile(r"\\(?:not|neg|lnot)(?![a-z])"),
-    re.compile(r"\^\{?(?:T|\\top|\\dagger|\\ast|\*|\\complement|c)(?![A-Za-z0-9])"),
-    re.compile(r"(?<![A-Za-z])[A-Za-z]\^\{-1\}\([A-Za-z]\)"),
-    re.compile(r"\\[lcvd]?dots(?![a-z])"),
-    re.compile(r"\\(?:dot|ddot|hat|tilde|vec|bar|overline|underline)(?![a-z])"),
-)
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -121,28 +108,13 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
         return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
     if _ROMAN.fullmatch(gold) and _ROMAN.fullmatch(prediction):
         return False
-    if gold.count("'") != prediction.count("'") or _differ_in_case_only(gold, prediction):
-        return False
-    if [sorted(mark.findall(gold)) for mark in _MARKS] != [sorted(mark.findall(prediction)) for mark in _MARKS]:
-        return False
-    angles, their_angles = _angles(gold), _angles(prediction)
-    return False if angles and their_angles and angles != their_angles else None
+    return False if marks_differ(gold, prediction) else None
 
 
 def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
     """What is certain about two parts without algebra but with arithmetic: the parent's leaf."""
     certain = cheap_leaf(gold, prediction)
     return same_value(split_unit(gold)[0], split_unit(prediction)[0]) if certain is None else certain
-
-
-def _differ_in_case_only(gold: str, prediction: str) -> bool:
-    """The symbols are the same letters but for their case, which the LaTeX reader does not keep everywhere."""
-    mine, yours = (set(_LETTER.findall(_COMMAND.sub(" ", text))) for text in (gold, prediction))
-    greek, their_greek = (set(_GREEK.findall(text)) for text in (gold, prediction))
-    for ours, theirs in ((mine, yours), (greek, their_greek)):
-        if ours != theirs and {symbol.lower() for symbol in ours} == {symbol.lower() for symbol in theirs}:
-            return True
-    return False
 
 
 def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
@@ -152,11 +124,6 @@ def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
 
 def _without_article(words: str) -> str:
     return _ARTICLE.sub("", words.casefold())
-
-
-def _angles(text: str) -> list[str]:
-    """The names of its angles, each in the direction that the alphabet prefers: ∠ABC is ∠CBA, and not ∠ACB."""
-    return sorted(min(name, name[::-1]) for name in _ANGLE.findall(text))
 
 
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
@@ -204,7 +171,7 @@ def _chain(relation: Node, against: Callable[[str], bool | None], named: bool) -
     verdicts = [
         against(part)
         for part in parts
-        if part is parts[-1] or not (_SYMBOL.search(_COMMAND.sub(" ", part)) or "mod" in part)
+        if part is parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
     ]
     return False if False in verdicts else None if None in verdicts else True
 
