@@ -5,8 +5,10 @@ Promises
   long, memory. A child that overruns, dies, hangs, floods or answers nonsense is killed and replaced.
 - Two lanes. The fast lane gives an item a short first try. What fails there (overran, out of memory, died) is tried
   once more, alone and with the full limits, in the slow lane, which has children of its own: poison never queues in
-  front of the innocent. The slow lane is bounded in number and in time: when it is full, or has not come to an item
-  within twice a try's CPU seconds, the first failure is reported.
+  front of the innocent. The slow lane is bounded; when it is full the first failure is reported at once.
+- Where cores are free, an item ends within the wall-clock backstop of the start of its work, waiting for the slow lane
+  included: where two thirds have passed before its second try, the first failure is reported. On a loaded machine the
+  second try still has the whole backstop, so that load alone makes no failures of what is slow.
 - An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
   a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
 - Killed children are replaced from a reserve (`service.worker_reserve`).
@@ -56,9 +58,9 @@ class _Item:
     body: bytes
     call: _Call
     index: int
+    begun: float = 0.0
+    """When its work began, and what the fast lane made of it."""
     first: Failure | None = None
-    """What the fast lane made of it, and when it moved to the slow one."""
-    moved: float = 0.0
 
 
 class _Place:
@@ -106,10 +108,9 @@ class WorkerPool:
         first_try_s = min(first_try_s, cpu_s)
         # A short first try is short in CPU seconds; in wall-clock time a loaded machine must not send the innocent to
         # the slow lane, where they may find no room.
-        patience_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, WALL_FACTOR * cpu_s))
-        self._limits = {"fast": (first_try_s, patience_s), "slow": (cpu_s, WALL_FACTOR * cpu_s)}
-        # Waiting and second try together take no longer than the wall-clock backstop, where cores are free.
-        self._slow_patience_s = (WALL_FACTOR - 1) * cpu_s
+        self._first_wall_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, cpu_s))
+        self._first_try_s = first_try_s
+        self._cpu_s = cpu_s
         self._workers = workers
         self._sizes = {"fast": workers * (1 + LINGERING), "slow": slow_workers}
         self._reserve = WorkerReserve(self._new_child, most=workers + SPARE)
@@ -179,8 +180,9 @@ class WorkerPool:
     def _serve_fast(self) -> None:
         while (item := self._take("fast")) is not None:
             child = self._reserve.take()
+            item.begun = time.monotonic()
             place = _Place(self._free_place)
-            outcome = self._work("fast", child, item, lingers=place.give_up)
+            outcome = self._work(child, item, cpu_s=self._first_try_s, wall_s=self._first_wall_s, lingers=place.give_up)
             if child is not None:
                 self._reserve.give_back(child)
             place.give_up()
@@ -189,7 +191,8 @@ class WorkerPool:
     def _serve_slow(self) -> None:
         child: WorkerProcess | None = None
         while (item := self._take("slow")) is not None:
-            if item.first is not None and time.monotonic() - item.moved > self._slow_patience_s:
+            waited_s = time.monotonic() - item.begun
+            if item.first is not None and waited_s > (WALL_FACTOR - 1) * self._cpu_s:
                 self._settle("slow", item, item.first)
                 continue
             if child is None or not child.usable:
@@ -198,15 +201,20 @@ class WorkerPool:
                 child = self._reserve.take()
                 if child is not None:
                     child.renice(_SLOW_NICENESS)
-            outcome = self._work("slow", child, item)
+            outcome = self._work(child, item, cpu_s=self._cpu_s, wall_s=WALL_FACTOR * self._cpu_s)
             self._settle("slow", item, replace(outcome, tries=2) if isinstance(outcome, Failure) else outcome)
 
     def _work(
-        self, lane: str, child: WorkerProcess | None, item: _Item, lingers: Callable[[], None] | None = None
+        self,
+        child: WorkerProcess | None,
+        item: _Item,
+        *,
+        cpu_s: float,
+        wall_s: float,
+        lingers: Callable[[], None] | None = None,
     ) -> Outcome:
         if child is None:
             return Failure("no_worker", 1)
-        cpu_s, wall_s = self._limits[lane]
         outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s, lingers=lingers)
         # Before the waiter hears of it: whoever has an answer must not find the pool idle.
         self._last_worked = time.monotonic()
@@ -243,7 +251,7 @@ class WorkerPool:
                 and outcome.kind in ("overran", "out_of_memory", "died")
                 and len(self._queues["slow"]) < self._slow_capacity
             ):
-                item.first, item.moved = outcome, time.monotonic()
+                item.first = outcome
                 self._queues["slow"].append(item)
                 self._changed["slow"].notify()
                 return
