@@ -30,17 +30,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.errors import Overloaded, ScorerUnavailable
-from service.worker_process import Failure, Outcome, Value, WorkerProcess, preload
+from service.worker_process import CPU_TIME, Failure, Outcome, Value, WorkerProcess, preload
 from service.worker_reserve import SPARE, WorkerReserve
 
-__all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
+__all__ = ["CPU_TIME", "Failure", "Outcome", "Value", "WorkerPool"]
 
 
 WALL_FACTOR = 3
 FIRST_WALL_S = 3.0
 LINGERING = 3
-_SLOW_NICENESS = 10
-"""Where cores are few, what overran once must not slow those in front of it."""
+_SLOW_NICENESS = 5
+"""Where cores are few, what overran once must not slow those in front of it; much lower, and on a machine shared
+with others it would never end in time."""
 _REHEARSAL_S = 30.0
 
 

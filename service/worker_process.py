@@ -23,6 +23,8 @@ from service.worker_child import REPLY, REQUEST, serve
 
 _MAX_RESULT_BYTES = 4 * 1024 * 1024
 _START_S = 60.0
+CPU_TIME = "CPU time"
+"""`detail` of a failure that overran its CPU seconds, whatever the wall clock said."""
 LINGERS_S = 0.1
 """CPU seconds after which an item is said to linger; most answers need a tenth of it."""
 
@@ -161,7 +163,7 @@ class WorkerProcess:
         self._process.join(5)
         code = self._process.exitcode
         if code == -signal.SIGPROF:
-            return Failure("overran", 1, "CPU time")
+            return Failure("overran", 1, CPU_TIME)
         return Failure("died", 1, f"exit code {code}")
 
 

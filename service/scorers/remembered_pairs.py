@@ -7,7 +7,11 @@ Not covered: use from several threads at once.
 import sys
 from collections import OrderedDict
 
+from service.worker_pool import Failure
+
 Pair = tuple[str, str]
+Decision = bool | Failure
+"""Equal or not; or past every limit, for what a pair costs is as much its own as what it says."""
 _ENTRY_BYTES = 250
 """The tuple, its place in the dictionary and its links, roughly; the texts come on top."""
 
@@ -18,24 +22,24 @@ class RememberedPairs:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._verdicts: OrderedDict[Pair, bool] = OrderedDict()
+        self._decisions: OrderedDict[Pair, Decision] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._verdicts)
+        return len(self._decisions)
 
-    def get(self, pair: Pair) -> bool | None:
-        """The verdict, which counts as a use; None for a pair that is not remembered."""
-        verdict = self._verdicts.get(pair)
-        if verdict is not None:
-            self._verdicts.move_to_end(pair)
-        return verdict
+    def get(self, pair: Pair) -> Decision | None:
+        """The decision, which counts as a use; None for a pair that is not remembered."""
+        decision = self._decisions.get(pair)
+        if decision is not None:
+            self._decisions.move_to_end(pair)
+        return decision
 
-    def put(self, pair: Pair, verdict: bool) -> None:
-        if pair not in self._verdicts:
+    def put(self, pair: Pair, decision: Decision) -> None:
+        if pair not in self._decisions:
             self._bytes += _size(pair)
-        self._verdicts[pair] = verdict
+        self._decisions[pair] = decision
         while self._bytes > self._max_bytes:
-            oldest, _ = self._verdicts.popitem(last=False)
+            oldest, _ = self._decisions.popitem(last=False)
             self._bytes -= _size(oldest)
 
 

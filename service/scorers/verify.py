@@ -25,7 +25,7 @@ from service.scorers.answers.normalisation import MAX_CHARACTERS, normalise
 from service.scorers.answers.question import only_quotes
 from service.scorers.contract import StageCost
 from service.scorers.remembered_pairs import Pair, RememberedPairs
-from service.worker_pool import Failure, Outcome, WorkerPool
+from service.worker_pool import CPU_TIME, Failure, Outcome, WorkerPool
 
 WORKER = "service.scorers.verify_worker:decide"
 REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
@@ -131,8 +131,8 @@ class AnswerVerifier:
         decided: dict[Pair, bool | Failure] = {}
         started = time.perf_counter()
         for pair in pairs:
-            if (verdict := self._remembered.get(pair)) is not None:
-                decided[pair] = verdict
+            if (decision := self._remembered.get(pair)) is not None:
+                decided[pair] = decision
         unknown = sorted(pairs - decided.keys())
         if not unknown:
             self._costs.add("remembered", len(decided), started)
@@ -145,9 +145,17 @@ class AnswerVerifier:
                 decided[pair] = False if outcome.kind == "raised" else outcome
             else:
                 decided[pair] = outcome.value is True
-                self._remembered.put(pair, outcome.value is True)
+            if not isinstance(outcome, Failure) or _its_own_doing(outcome):
+                self._remembered.put(pair, decided[pair])
         self._costs.add("algebra", len(unknown), started)
         return decided
+
+
+def _its_own_doing(failure: Failure) -> bool:
+    """The pair was past its CPU seconds or its memory with the full limits, which it will be again; wall-clock time, a
+    full slow lane and a death may be the machine's doing."""
+    out_of_time = failure.kind == "overran" and failure.detail == CPU_TIME
+    return failure.tries == 2 and (out_of_time or failure.kind == "out_of_memory")
 
 
 def _judge_all(groups: Sequence[Group], costs: _Costs) -> list[list[_Judged] | None]:

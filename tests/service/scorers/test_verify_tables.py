@@ -81,19 +81,19 @@ REPRESENTATIVE = [
 
 
 def test_a_hostile_few_end_in_time_without_credit(ask: _Asker) -> None:
-    hold_against(ask, REPRESENTATIVE)
+    # On a loaded machine a second try may start late, and then has the whole backstop.
+    hold_against(ask, REPRESENTATIVE, within_s=5 * CPU_S + 1)
 
 
 @pytest.mark.slow
 def test_hostile_answers_end_in_time_without_credit(ask: _Asker) -> None:
     assert len(HOSTILE) >= 80
-    hold_against(ask, list(HOSTILE))
+    hold_against(ask, list(HOSTILE), within_s=3 * CPU_S + 1)
     assert ask([(GOLD, r"1 + \sqrt{7}"), (r"\sin 2x", r"2 \sin x \cos x")]) == ["correct", "correct"]
 
 
-def hold_against(ask: _Asker, names: list[str]) -> None:
-    """Two at a time: each is answered within the backstop + 1 s of the start of its work, none is credited, and no
-    worker's resident memory grows past the cap."""
+def hold_against(ask: _Asker, names: list[str], *, within_s: float) -> None:
+    """Two at a time: each is answered in time, none is credited, and no worker's resident memory grows past the cap."""
     verifier = ask.verifier
     assert ask([(r"\sin^2 u + \cos^2 u + 1", "2")]) == ["correct"]  # workers have started
     at_first = min((_grown_mb(pid) for pid in verifier.worker_pids()), default=0)
@@ -122,7 +122,7 @@ def hold_against(ask: _Asker, names: list[str]) -> None:
     slowest = max(results, key=lambda result: result[2])
     print(f"{len(names)} hostile answers, slowest {slowest}, largest worker {peak} MiB resident, {at_first} before")
     assert [name for name, verdict, _ in results if verdict not in ("wrong", "no_answer", "undecided")] == []
-    assert [result for result in results if result[2] > 3 * CPU_S + 1] == []
+    assert [result for result in results if result[2] > within_s] == []
     assert peak - at_first <= MEMORY_MB
 
 
@@ -177,3 +177,14 @@ def test_costs_are_told_by_stage(ask: _Asker) -> None:
     grown = {stage: after[stage].items - before[stage].items for stage in STAGES}
     assert grown == {"reading": 1, "exact": 1, "arithmetic": 1, "remembered": 1, "algebra": 1}
     assert all(after[stage].seconds > 0 for stage in STAGES)
+
+
+@pytest.mark.slow
+def test_what_was_past_its_cpu_seconds_is_not_worked_on_again(ask: _Asker) -> None:
+    """On a loaded machine the wall clock may ring first, which says nothing about the pair; hence several tries."""
+    for _ in range(4):
+        before = ask.verifier.stage_costs()["remembered"].items
+        assert ask([(GOLD, r"9^{9^{9^{9^9}}} + 17")]) == ["undecided"]
+        if ask.verifier.stage_costs()["remembered"].items > before:
+            return
+    pytest.fail("never remembered")
