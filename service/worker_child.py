@@ -7,7 +7,7 @@ over can answer nonsense but cannot make the parent run code (a pickle could).
 
 A request is a header (length, CPU seconds) and so many bytes of JSON. A reply is a length and the JSON list
 `[kind, result, retiring]` with kind `ready` (once, after the imports), `value`, `raised` (result: the exception's type
-name) or `out_of_memory`; a retiring child ends after it.
+name) or `out_of_memory` (raised, or nearly all of the cap was used); a retiring child ends after it.
 """
 
 import ctypes
@@ -27,18 +27,18 @@ REQUEST = struct.Struct(">Id")
 REPLY = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
+_NEARLY_ALL = 0.75
+"""Of the memory cap: integers and lists grow by doubling, so that what fails has often used no more before."""
 
 
-def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after: int, niceness: int) -> None:
+def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after: int) -> None:
     """Answer payloads until the other end closes, `recycle_after` items are done or memory has leaked away.
 
-    `target` is `module:function`, called with one payload; memory_mb is the growth allowed in MiB; niceness is added to
-    the parent's.
+    `target` is `module:function`, called with one payload; memory_mb is the growth allowed in MiB.
     """
     _die_with_the_forkserver()
     _close_all_but(connection.fileno())
     _silence()
-    os.nice(niceness)
     # Ctrl-C reaches the whole process group; the parent alone decides when work ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
@@ -61,6 +61,9 @@ def serve(connection: socket.socket, target: str, memory_mb: int, recycle_after:
         if body is None:
             return
         kind, result = _work_within(cpu_s, work, body)
+        if _address_space_peak() > used + memory_mb * _MIB * _NEARLY_ALL:
+            # Libraries catch MemoryError and go on with half a result, which is not to be trusted.
+            kind, result = "out_of_memory", None
         leaked = _address_space() > used + memory_mb * _MIB // 2
         retiring = done == recycle_after or leaked or kind == "out_of_memory"
         connection.sendall(_frame(kind, result, retiring=retiring))
@@ -123,3 +126,10 @@ def _address_space() -> int:
     """Bytes of virtual memory."""
     with open("/proc/self/statm", "rb") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def _address_space_peak() -> int:
+    """Bytes of virtual memory at most so far."""
+    with open("/proc/self/status", "rb") as status:
+        line = next(line for line in status if line.startswith(b"VmPeak:"))
+    return int(line.split()[1]) * 1024

@@ -6,6 +6,12 @@ Promises
 - Two lanes. The fast lane gives an item a short first try. What fails there (overran, out of memory, died) is tried
   once more, alone and with the full limits, in the slow lane, which has children of its own: poison never queues in
   front of the innocent. The slow lane is bounded; when it is full the first failure is reported at once.
+- Where cores are free, an item ends within the wall-clock backstop of the start of its work, waiting for the slow lane
+  included: where two thirds have passed before its second try, the first failure is reported. On a loaded machine the
+  second try still has the whole backstop, so that load alone makes no failures of what is slow.
+- An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
+  a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
+- Killed children are replaced from a reserve (`service.worker_reserve`).
 - A bounded queue that refuses at once (`Overloaded`), nothing queued. Callers who left are skipped.
 - Children come from a forkserver that preloaded the worker module, so no process holding threads or an accelerator is
   ever forked, and they end with the parent, even when it is killed.
@@ -15,25 +21,28 @@ Not covered: what an item means, fairness between callers, and any sandbox beyon
 
 import asyncio
 import json
-import multiprocessing
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.errors import Overloaded, ScorerUnavailable
-from service.worker_process import Failure, Outcome, Value, WorkerProcess
+from service.worker_process import CPU_TIME, Failure, Outcome, Value, WorkerProcess, preload
+from service.worker_reserve import SPARE, WorkerReserve
 
-__all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
+__all__ = ["CPU_TIME", "Failure", "Outcome", "Value", "WorkerPool"]
 
 
 WALL_FACTOR = 3
 FIRST_WALL_S = 3.0
-_NICENESS = {"fast": 0, "slow": 10}
-"""Where cores are few, what overran once must not slow those in front of it."""
+LINGERING = 3
+_SLOW_NICENESS = 5
+"""Where cores are few, what overran once must not slow those in front of it; much lower, and on a machine shared
+with others it would never end in time."""
+_REHEARSAL_S = 30.0
 
 
 @dataclass(slots=True)
@@ -50,13 +59,31 @@ class _Item:
     body: bytes
     call: _Call
     index: int
+    begun: float = 0.0
+    """When its work began, and what the fast lane made of it."""
+    first: Failure | None = None
+
+
+class _Place:
+    """An item's place in the fast lane, given up once: when the item lingers, or else when it is done."""
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free = free
+        self._held = True
+
+    def give_up(self) -> None:
+        if self._held:
+            self._held = False
+            self._free()
 
 
 class WorkerPool:
-    """Runs `module:function` on JSON payloads in `workers` fast and `slow_workers` slow child processes.
+    """Runs `module:function` on JSON payloads in child processes: `workers` at once in the fast lane, beside those that
+    linger, and `slow_workers` in the slow one.
 
     first_try_s, cpu_s: CPU seconds a try may use in the fast and in the slow lane. memory_mb: MiB a child may grow by.
     queue: items that may wait for the fast lane; slow_queue: for the slow one. recycle_after: items a child works on.
+    rehearsal: a payload that every new child works on before it is used, so that its first item is no slower.
     """
 
     def __init__(
@@ -71,43 +98,50 @@ class WorkerPool:
         slow_workers: int,
         slow_queue: int,
         recycle_after: int = 2_000,
+        rehearsal: Any = None,
     ) -> None:
         self._target = target
         self._memory_mb = memory_mb
         self._recycle_after = recycle_after
+        self._rehearsal = None if rehearsal is None else json.dumps(rehearsal).encode()
         self._capacity = queue
         self._slow_capacity = slow_queue
         first_try_s = min(first_try_s, cpu_s)
         # A short first try is short in CPU seconds; in wall-clock time a loaded machine must not send the innocent to
         # the slow lane, where they may find no room.
-        patience_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, WALL_FACTOR * cpu_s))
-        self._limits = {"fast": (first_try_s, patience_s), "slow": (cpu_s, WALL_FACTOR * cpu_s)}
-        self._sizes = {"fast": workers, "slow": slow_workers}
+        self._first_wall_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, cpu_s))
+        self._first_try_s = first_try_s
+        self._cpu_s = cpu_s
+        self._workers = workers
+        self._sizes = {"fast": workers * (1 + LINGERING), "slow": slow_workers}
+        self._reserve = WorkerReserve(self._new_child, most=workers + SPARE)
         self._queues: dict[str, deque[_Item]] = {"fast": deque(), "slow": deque()}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = {"fast": threading.Condition(self._lock), "slow": threading.Condition(self._lock)}
+        self._places = workers  # of the fast lane that are free
         self._working = 0  # items in a child's hands, which may yet move to the slow lane
         self._closing = False
         self._threads: list[threading.Thread] = []
-        self._children: set[WorkerProcess] = set()
         self._last_worked: float | None = None
 
     def start(self) -> None:
-        context = multiprocessing.get_context("forkserver")
-        # Without effect where some other part of the process has started the forkserver already: slower, not wrong.
-        context.set_forkserver_preload([self._target.partition(":")[0], "service.worker_process"])
+        preload(self._target)
+        self._reserve.start()
         for lane, size in self._sizes.items():
+            serve = self._serve_fast if lane == "fast" else self._serve_slow
             for number in range(size):
-                thread = threading.Thread(target=self._serve, args=(lane,), name=f"pool-{lane}-{number}", daemon=True)
+                thread = threading.Thread(target=serve, name=f"pool-{lane}-{number}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
     def close(self) -> None:
         """Refuse new work, let what is queued finish, end every child. Blocks; may be called twice."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify_all()
+            self._wake_all()
         for thread in self._threads:
             thread.join()
+        self._reserve.close()
 
     async def run(self, payloads: Sequence[Any]) -> list[Outcome]:
         """One outcome a payload in order. Raises `Overloaded` when they do not fit into the queue (an empty queue takes
@@ -118,19 +152,19 @@ class WorkerPool:
         call = _Call([None] * len(payloads), len(payloads))
         bodies = [json.dumps(payload).encode() for payload in payloads]
         fast = self._queues["fast"]
-        with self._changed:
+        with self._lock:
             if self._closing or not self.alive:
                 raise ScorerUnavailable("the worker pool is not running")
             if fast and len(fast) + len(payloads) > self._capacity:
                 raise Overloaded(f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for")
             fast.extend(_Item(body, call, index) for index, body in enumerate(bodies))
-            self._changed.notify_all()
+            self._changed["fast"].notify(min(len(bodies), self._places))
         await asyncio.wrap_future(call.done)
         return [outcome for outcome in call.outcomes if outcome is not None]
 
     @property
     def alive(self) -> bool:
-        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
+        return bool(self._threads) and self._reserve.alive and all(thread.is_alive() for thread in self._threads)
 
     @property
     def waiting(self) -> int:
@@ -140,53 +174,88 @@ class WorkerPool:
         return self._last_worked
 
     def child_pids(self) -> list[int]:
-        with self._changed:
-            return [child.pid for child in self._children]
+        return self._reserve.pids()
 
-    # --- one thread a child -------------------------------------------------------------------------------------------
+    # --- threads: one an item in hand ---------------------------------------------------------------------------------
 
-    def _serve(self, lane: str) -> None:
-        child: WorkerProcess | None = self._new_child(lane)
-        try:
-            while (item := self._take(lane)) is not None:
-                if child is None or not child.usable:
-                    self._end(child)
-                    child = self._new_child(lane)
-                if child is None:
-                    self._settle(lane, item, Failure("no_worker", 1))
-                    continue
-                cpu_s, wall_s = self._limits[lane]
-                outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s)
-                # Before the waiter hears of it: whoever has an answer must not find the pool idle.
-                self._last_worked = time.monotonic()
-                self._settle(lane, item, outcome)
-        finally:
-            self._end(child)
+    def _serve_fast(self) -> None:
+        while (item := self._take("fast")) is not None:
+            child = self._reserve.take()
+            item.begun = time.monotonic()
+            place = _Place(self._free_place)
+            outcome = self._work(child, item, cpu_s=self._first_try_s, wall_s=self._first_wall_s, lingers=place.give_up)
+            if child is not None:
+                self._reserve.give_back(child)
+            place.give_up()
+            self._settle("fast", item, outcome)
+
+    def _serve_slow(self) -> None:
+        child: WorkerProcess | None = None
+        while (item := self._take("slow")) is not None:
+            waited_s = time.monotonic() - item.begun
+            if item.first is not None and waited_s > (WALL_FACTOR - 1) * self._cpu_s:
+                self._settle("slow", item, item.first)
+                continue
+            if child is None or not child.usable:
+                if child is not None:
+                    self._reserve.give_back(child)
+                child = self._reserve.take()
+                if child is not None:
+                    child.renice(_SLOW_NICENESS)
+            outcome = self._work(child, item, cpu_s=self._cpu_s, wall_s=WALL_FACTOR * self._cpu_s)
+            self._settle("slow", item, replace(outcome, tries=2) if isinstance(outcome, Failure) else outcome)
+
+    def _work(
+        self,
+        child: WorkerProcess | None,
+        item: _Item,
+        *,
+        cpu_s: float,
+        wall_s: float,
+        lingers: Callable[[], None] | None = None,
+    ) -> Outcome:
+        if child is None:
+            return Failure("no_worker", 1)
+        outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s, lingers=lingers)
+        # Before the waiter hears of it: whoever has an answer must not find the pool idle.
+        self._last_worked = time.monotonic()
+        return outcome
 
     def _take(self, lane: str) -> _Item | None:
         """The next item whose caller still waits; None when closing and nothing is left that could come here."""
         queue = self._queues[lane]
-        with self._changed:
+        with self._lock:
             while True:
-                while queue:
+                while queue and (lane == "slow" or self._places):
                     item = queue.popleft()
                     if not item.call.done.cancelled():
                         self._working += 1
+                        self._places -= lane == "fast"
                         return item
-                if self._closing and not self._queues["fast"] and (lane == "fast" or not self._working):
+                if self._closing and not self._queues["fast"] and (lane == "fast" or not (self._working or queue)):
                     return None
-                self._changed.wait()
+                self._changed[lane].wait()
+
+    def _free_place(self) -> None:
+        with self._lock:
+            self._places += 1
+            self._changed["fast"].notify()
 
     def _settle(self, lane: str, item: _Item, outcome: Outcome) -> None:
-        with self._changed:
+        with self._lock:
             self._working -= 1
-            self._changed.notify_all()
-            if isinstance(outcome, Failure) and outcome.kind in ("overran", "out_of_memory", "died"):
-                if lane == "slow":
-                    outcome = Failure(outcome.kind, 2, outcome.detail)
-                elif len(self._queues["slow"]) < self._slow_capacity:
-                    self._queues["slow"].append(item)
-                    return
+            if self._closing:
+                self._wake_all()
+            if (
+                lane == "fast"
+                and isinstance(outcome, Failure)
+                and outcome.kind in ("overran", "out_of_memory", "died")
+                and len(self._queues["slow"]) < self._slow_capacity
+            ):
+                item.first = outcome
+                self._queues["slow"].append(item)
+                self._changed["slow"].notify()
+                return
             call = item.call
             call.outcomes[item.index] = outcome
             call.left -= 1
@@ -194,19 +263,15 @@ class WorkerPool:
         if finished and call.done.set_running_or_notify_cancel():
             call.done.set_result(None)
 
-    def _new_child(self, lane: str) -> WorkerProcess | None:
-        try:
-            child = WorkerProcess(self._target, self._memory_mb, self._recycle_after, _NICENESS[lane])
-        except (OSError, EOFError):
-            # No process or descriptor left; a pause keeps the thread from spinning.
-            time.sleep(0.1)
-            return None
-        with self._changed:
-            self._children.add(child)
-        return child
+    def _wake_all(self) -> None:
+        for changed in self._changed.values():
+            changed.notify_all()
 
-    def _end(self, child: WorkerProcess | None) -> None:
-        if child is not None:
-            child.kill()
-            with self._changed:
-                self._children.discard(child)
+    def _new_child(self) -> WorkerProcess:
+        child = WorkerProcess(self._target, self._memory_mb, self._recycle_after)
+        if self._rehearsal is not None:
+            outcome = child.work(self._rehearsal, cpu_s=_REHEARSAL_S, wall_s=WALL_FACTOR * _REHEARSAL_S)
+            if not isinstance(outcome, Value):
+                child.kill()
+                raise OSError("a worker process failed its rehearsal")
+        return child

@@ -13,16 +13,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from service.worker_child import REPLY, REQUEST, serve
 
 _MAX_RESULT_BYTES = 4 * 1024 * 1024
 _START_S = 60.0
+CPU_TIME = "CPU time"
+"""`detail` of a failure that overran its CPU seconds, whatever the wall clock said."""
+LINGERS_S = 0.1
+"""CPU seconds after which an item is said to linger; most answers need a tenth of it."""
 
 FailureKind = Literal["overran", "out_of_memory", "died", "raised", "no_worker"]
 
@@ -55,12 +59,12 @@ class WorkerProcess:
 
     _starting = threading.Lock()
 
-    def __init__(self, target: str, memory_mb: int, recycle_after: int, niceness: int) -> None:
+    def __init__(self, target: str, memory_mb: int, recycle_after: int) -> None:
         self._ours, theirs = socket.socketpair()
         try:
             with self._starting, _without_main():
                 self._process = multiprocessing.get_context("forkserver").Process(
-                    target=serve, args=(theirs, target, memory_mb, recycle_after, niceness), daemon=True
+                    target=serve, args=(theirs, target, memory_mb, recycle_after), daemon=True
                 )
                 self._process.start()
         except BaseException:
@@ -79,10 +83,18 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid or 0
 
-    def work(self, body: bytes, *, cpu_s: float, wall_s: float) -> Outcome:
-        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, time.monotonic() + wall_s)
+    def renice(self, by: int) -> None:
+        """Lower the priority to `by` steps below the parent's, for good: only the privileged could raise it again."""
+        with suppress(OSError):  # dead already, which `work` will report
+            os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0) + by)
+
+    def work(self, body: bytes, *, cpu_s: float, wall_s: float, lingers: Callable[[], None] | None = None) -> Outcome:
+        """One item within its limits. `lingers` is called once if it takes more than LINGERS_S CPU seconds."""
+        started = time.monotonic()
+        watch = None if lingers is None else _Watch(lingers, self._cpu_seconds() + LINGERS_S)
+        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, started + wall_s, watch)
         if isinstance(reply, Failure):
-            self.kill()
+            self._stop()
             return reply
         kind, result, retiring = reply
         self.usable = not retiring
@@ -93,23 +105,42 @@ class WorkerProcess:
         return Failure("raised", 1, str(result))
 
     def kill(self) -> None:
-        """End the process and give its descriptors back."""
-        self.usable = False
+        """End the process and give its descriptors back. Waits for the kernel to take it down."""
+        self._stop()
         self._ours.close()
+        if self._process.exitcode is None:
+            self._process.join()
+
+    def _stop(self) -> None:
+        """Nothing runs any more when this returns, though the memory may take a moment to be given back."""
+        self.usable = False
         if self._process.exitcode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            self._process.join()
 
-    def _exchange(self, out: bytes, deadline: float) -> Any:
+    def _cpu_seconds(self) -> float:
+        """CPU seconds the process has used; 0 when it is gone, which `work` will report."""
+        try:
+            # The clock of a process, as clock_getcpuclockid(3) makes it on Linux.
+            return time.clock_gettime((~self.pid << 3) | 2)
+        except OSError:
+            return 0.0
+
+    def _exchange(self, out: bytes, deadline: float, watch: "_Watch | None" = None) -> Any:
         """Send `out`, read one whole frame: its content, or a `Failure` where none came in time or in form."""
         pending, received = memoryview(out), bytearray()
         poller = select.poll()
         while True:
             left = deadline - time.monotonic()
             poller.register(self._ours, select.POLLIN | (select.POLLOUT if pending else 0))
-            if left <= 0 or not poller.poll(left * 1000):
-                return Failure("overran", 1, "wall clock")
+            # While somebody wants to know of lingering, the wait is cut into slices.
+            if left <= 0 or not poller.poll(1000 * (left if watch is None else min(left, LINGERS_S / 2))):
+                if left <= 0 or watch is None:
+                    return Failure("overran", 1, "wall clock")
+                if self._cpu_seconds() >= watch.at_cpu_s:
+                    watch.tell()
+                    watch = None
+                continue
             try:
                 if pending:
                     with suppress(BlockingIOError):
@@ -132,7 +163,7 @@ class WorkerProcess:
         self._process.join(5)
         code = self._process.exitcode
         if code == -signal.SIGPROF:
-            return Failure("overran", 1, "CPU time")
+            return Failure("overran", 1, CPU_TIME)
         return Failure("died", 1, f"exit code {code}")
 
 
@@ -142,6 +173,19 @@ def _decoded(body: bytes) -> Any:
     except (ValueError, RecursionError):
         return Failure("died", 1, "answered nonsense")
     return reply if isinstance(reply, list) and len(reply) == 3 else Failure("died", 1, "answered nonsense")
+
+
+class _Watch(NamedTuple):
+    """Whom to tell when the process has used so many CPU seconds in all."""
+
+    tell: Callable[[], None]
+    at_cpu_s: float
+
+
+def preload(target: str) -> None:
+    """Have the forkserver import the worker function's module before it forks the first child. Without effect where
+    some other part of the process has started the forkserver already: slower, not wrong."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([target.partition(":")[0], __name__])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ What counts as equal, and every policy, is said in the docstrings of `service.sc
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -22,17 +22,19 @@ from service.scorers.answers.equality import arithmetic_leaf, cheap_leaf, compar
 from service.scorers.answers.extraction import Found, find_answer
 from service.scorers.answers.letters import chosen_letter, gold_letter
 from service.scorers.answers.normalisation import MAX_CHARACTERS, normalise
+from service.scorers.answers.question import only_quotes
 from service.scorers.contract import StageCost
-from service.worker_pool import Failure, Outcome, WorkerPool
+from service.scorers.remembered_pairs import Pair, RememberedPairs
+from service.worker_pool import CPU_TIME, Failure, Outcome, WorkerPool
 
 WORKER = "service.scorers.verify_worker:decide"
+REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
 FIRST_TRY_S = 0.3
 SLOW_QUEUE_A_WORKER = 8
-REMEMBERED = 50_000
+REMEMBERED_BYTES = 32 * 1024 * 1024
 _SHOWN = 500
 _AT_ONCE = 20_000  # characters read on the event loop itself; more go to a thread
 
-Pair = tuple[str, str]
 STAGES = ("reading", "exact", "arithmetic", "remembered", "algebra")
 
 
@@ -82,8 +84,9 @@ class AnswerVerifier:
             first_try_s=FIRST_TRY_S,
             slow_workers=slow_workers,
             slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
+            rehearsal=REHEARSAL,
         )
-        self._remembered: OrderedDict[Pair, bool] = OrderedDict()
+        self._remembered = RememberedPairs(REMEMBERED_BYTES)
         self._costs = _Costs()
 
     async def open(self) -> None:
@@ -127,9 +130,9 @@ class AnswerVerifier:
     async def _decide(self, pairs: set[Pair]) -> dict[Pair, bool | Failure]:
         decided: dict[Pair, bool | Failure] = {}
         started = time.perf_counter()
-        for pair in pairs & self._remembered.keys():
-            self._remembered.move_to_end(pair)
-            decided[pair] = self._remembered[pair]
+        for pair in pairs:
+            if (decision := self._remembered.get(pair)) is not None:
+                decided[pair] = decision
         unknown = sorted(pairs - decided.keys())
         if not unknown:
             self._costs.add("remembered", len(decided), started)
@@ -142,11 +145,17 @@ class AnswerVerifier:
                 decided[pair] = False if outcome.kind == "raised" else outcome
             else:
                 decided[pair] = outcome.value is True
-                self._remembered[pair] = decided[pair] is True
+            if not isinstance(outcome, Failure) or _its_own_doing(outcome):
+                self._remembered.put(pair, decided[pair])
         self._costs.add("algebra", len(unknown), started)
-        while len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
         return decided
+
+
+def _its_own_doing(failure: Failure) -> bool:
+    """The pair was past its CPU seconds or its memory with the full limits, which it will be again; wall-clock time, a
+    full slow lane and a death may be the machine's doing."""
+    out_of_time = failure.kind == "overran" and failure.detail == CPU_TIME
+    return failure.tries == 2 and (out_of_time or failure.kind == "out_of_memory")
 
 
 def _judge_all(groups: Sequence[Group], costs: _Costs) -> list[list[_Judged] | None]:
@@ -172,7 +181,7 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
                 seen[candidate] = _judge_letter(letter, found, candidate)
                 costs.add("reading", 1, started)
             else:
-                seen[candidate] = _judge(wanted, found, costs, started)
+                seen[candidate] = _judge(wanted, found, group.problem, costs, started)
     return [seen[candidate] for candidate in group.candidates]
 
 
@@ -183,14 +192,14 @@ def _judge_letter(letter: str, found: Found | None, candidate: str) -> _Judged:
     return _Judged("correct" if chosen == letter else "wrong", chosen)
 
 
-def _judge(wanted: str, found: Found | None, costs: _Costs, started: float) -> _Judged:
+def _judge(wanted: str, found: Found | None, problem: str | None, costs: _Costs, started: float) -> _Judged:
     answer = normalise(found.text) if found is not None else ""
     if found is None or not answer:
         costs.add("reading", 1, started)
         return _Judged("no_answer", None)
     shown = found.text[:_SHOWN]
     started = costs.add("reading", 0, started)
-    if len(answer) >= MAX_CHARACTERS:
+    if len(answer) >= MAX_CHARACTERS or only_quotes(problem, wanted, answer):
         return _Judged("wrong", shown)
     equal = compare(wanted, answer, cheap_leaf)
     started = costs.add("exact", equal is not None, started)

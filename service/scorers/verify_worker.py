@@ -1,22 +1,20 @@
 """Runs in the worker process: the pairs that need algebra. Sole importer of math_verify (and sympy).
 
-math-verify reads LaTeX; the decision is ours, since its own is by a numeric tolerance (e^{-50} would equal e^{-60}) and
-lets variables be renamed. Two expressions are equal when their difference is zero:
-exactly at rational points where it is rational there, else to hundreds of digits. Time and memory are limited from
-outside, so math-verify's own timers, which answer "wrong" when they ring, are off.
+math-verify's reader turns LaTeX into sympy; the decision is ours, since its own is by a numeric tolerance (e^{-50}
+would equal e^{-60}) and lets variables be renamed. Two expressions are equal when their difference is zero: exactly at
+rational points where it is rational there, else to hundreds of digits. Time and memory are limited from outside.
 
 Not covered: limits, integrals and sums that sympy cannot do. They are different unless written alike.
 """
 
 import gc
-import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
-from math_verify import LatexExtractionConfig, parse
+from latex2sympy2_extended.latex2sympy2 import NormalizationConfig, latex2sympy, normalize_latex
+from math_verify.grader import should_treat_as_complex
 from sympy import (
     Basic,
     Derivative,
@@ -29,6 +27,9 @@ from sympy import (
     MatrixExpr,
     Rational,
     Symbol,
+    binomial,
+    combsimp,
+    factorial,
     nan,
     oo,
     simplify,
@@ -41,14 +42,12 @@ from service.scorers.answers.equality import arithmetic_leaf, compare
 from service.scorers.answers.normalisation import split_unit
 from service.scorers.answers.numbers import Exact, prints, read_number
 
-logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 _ZERO_DIGITS = 300
 _CONSTANTS = (("e", E), ("i", I))
 # Units are taken off by us, who compare them; the library would drop them.
 _READING = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
 )
-_CONFIG = [LatexExtractionConfig(normalization_config=_READING)]
 
 
 def decide(pair: list[str]) -> bool:
@@ -81,15 +80,31 @@ def _read(text: str) -> Any:
     text = text.removesuffix("%")
     if "%" in text:
         return None
-    parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
-    if not parsed or not isinstance(parsed[0], (Basic, MatrixBase)):
+    parsed = _parsed(normalize_latex(text, config=_READING))
+    if not isinstance(parsed, (Basic, MatrixBase)):
         return None
-    expression = _exactly(parsed[0])
+    expression = _exactly(parsed)
     if expression.has(Derivative) and any(
         not derivative.expr.has(*derivative.variables) for derivative in expression.atoms(Derivative)
     ):
         return Symbol(str(expression))  # dy/dx of a bare symbol would be worked out to 0
     return expression / 100 if percent and isinstance(expression, Expr) else expression
+
+
+def _parsed(latex: str) -> Any:
+    """What math-verify's reader makes of it; None for what it cannot read.
+
+    math-verify's own `parse` catches every exception, so that text which runs out of memory would be unreadable, hence
+    wrong, where it is undecided.
+    """
+    try:
+        return latex2sympy(
+            latex, is_real=not should_treat_as_complex(latex), convert_degrees=False, normalization_config=None
+        )
+    except MemoryError:
+        raise
+    except Exception:  # the reader raises whatever its grammar, sympy or Python raised
+        return None
 
 
 def _exactly(expression: Any) -> Any:
@@ -162,6 +177,8 @@ def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one w
         return _is_zero(difference)
     if difference.atoms(AppliedUndef):
         return bool(simplify(difference) == 0)
+    if difference.has(factorial, binomial) and combsimp(difference) == 0:
+        return True  # at a rational point it would be a gamma function to hundreds of digits
     seen = 0
     for point in _points(sorted(difference.free_symbols, key=str)):
         value = difference.subs(point)

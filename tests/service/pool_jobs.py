@@ -52,9 +52,22 @@ def _eat() -> int:
         hoard.append(bytearray(16 * 1024 * 1024))
 
 
+def _eat_quietly() -> str:
+    """Runs out of memory as libraries do: caught, and answered all the same."""
+    try:
+        _eat()
+    except Exception:
+        return "no trouble"
+    return "full"
+
+
 def _leak(megabytes: int) -> int:
     LEAKED.append(bytearray(megabytes * 1024 * 1024))
     return os.getpid()
+
+
+def _leaked() -> int:
+    return len(LEAKED)
 
 
 def _die() -> None:
@@ -110,7 +123,9 @@ JOBS = {
     "in_c": _in_c,
     "sleep": _sleep,
     "eat": _eat,
+    "eat_quietly": _eat_quietly,
     "leak": _leak,
+    "leaked": _leaked,
     "die": _die,
     "die_once": _die_once,
     "print": _print,

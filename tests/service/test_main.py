@@ -4,8 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.live_server import serve_process
@@ -52,3 +56,52 @@ def test_sigterm_ends_the_process_cleanly():
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
         assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_the_service(sent):
+    """Not even one that is at work on something endless."""
+    off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "NLL", "DIVERSITY")}
+    with serve_process(off) as server, server.client() as client:
+        busy = {
+            "groups": [{"answer": "\\sqrt{7} + 1", "candidates": [f"9^{{9^{{9^{{9^9}}}}}} + {n}" for n in range(4)]}]
+        }
+
+        def ask() -> None:
+            with suppress(httpx.HTTPError):
+                client.post("/v1/verify", json=busy)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        end = time.monotonic() + 60
+        while len(family := descendants(server.process.pid)) < 4 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert len(family) >= 4  # resource tracker, forkserver, and workers
+        server.process.send_signal(sent)
+        server.process.wait(60)
+        asking.join(60)
+        end = time.monotonic() + 10
+        while (left := [pid for pid in family if lives(pid)]) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert left == []
+
+
+def lives(pid: int) -> bool:
+    """There and no zombie, which nobody but its new parent can remove."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    """Process ids below `pid`, from /proc."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found, fresh = [], [pid]
+    while fresh:
+        fresh = [child for child, parent in parents.items() if parent in fresh]
+        found += fresh
+    return found

@@ -7,7 +7,9 @@ arithmetic     numeric comparison of expressions: exact at rational points, else
 values         the arithmetic of that, bounded
 structure      lists, tuples, sets, intervals, matrices, equations: which parts must equal which
 equality       the three-valued decision: equal, different, or needs algebra
+marks          letter case, primes, hats: what both answers must carry alike
 
+question       answers that only repeat what the question asks for
 context        words around an answer that take it back, alternatives, formulas that it is a part of
 letters        multiple choice
 

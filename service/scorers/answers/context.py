@@ -68,7 +68,12 @@ _TAKEN_BACK_AFTER = re.compile(
     r"|true|it|the|an)\b))"
     r"|(?:does|do|did)(?:n't|\s+not)\s+(?:work|satisfy|fit|hold|solve|check|count|help|make sense)"
     r"|fails?\b|contradicts?\b|leads? to a contradiction)"
-    r"|\((?:wrong|incorrect|false|not\b)|[.,;]?\s*(?:just kidding|not!))",
+    r"|\((?:wrong|incorrect|false|not\b)|[.,;]?\s*(?:just kidding|not!)"
+    # Second thoughts, and another value given instead.
+    r"|[\s.,;:–—-]*(?:no,?\s+)?(?:wait|scratch that|on second thought)\b[^\n]{0,80}"
+    r"\b(?:wrong|incorrect|mistake|should be)\b"
+    r"|[^.\n]{0,80}[.,;]?\s*\bI\s+(?:retract|withdraw|take\s+(?:it|that)\s+back)\b"
+    r"|[^.\n]{0,60}\b(?:but|however,?)\s+(?:I|we)\s+(?:get|got|find|found|obtain)\s+\$?[-\d\\])",
     re.IGNORECASE,
 )
 _DENIED_INSIDE = re.compile(

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from service.scorers.answers.arithmetic import same_value
+from service.scorers.answers.marks import COMMAND, marks_differ
 from service.scorers.answers.normalisation import is_words, split_unit
 from service.scorers.answers.numbers import numbers_equal, read_number
 from service.scorers.answers.structure import Node, read, split
@@ -35,20 +36,14 @@ _NAME = re.compile(
     r"|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )
 _BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?_(?:\{(?:\\text\{)?(\d+|[a-z]+)\}?\}|(\d+))")
-_COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+(?:\{[a-z]*matrix\})?")
-_LETTER = re.compile(r"[A-Za-z]")
+_BASE_TEN = re.compile(r"^\(?([0-9]+)\)?_(?:\{(?:10|\\text\{ten\})\}|10)$")
+_BASES = {
+    "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
+    "eleven": "11", "twelve": "12", "sixteen": "16",
+}  # fmt: skip
+_ARTICLE = re.compile(r"^(?:an?|the) ")
 _SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
-_GREEK = re.compile(
-    r"\\(?:[Gg]amma|[Dd]elta|[Tt]heta|[Ll]ambda|[Xx]i|[Pp]i|[Ss]igma|[Uu]psilon|[Pp]hi|[Pp]si|[Oo]mega)(?![a-z])"
-)
 _ROMAN = re.compile(r"[IVXLCDM]{2,}")
-# What the LaTeX reader drops or misreads: both answers must carry it alike.
-_MARKS = (
-    re.compile(r"\\(?:not|neg|lnot)(?![a-z])"),
-    re.compile(r"\^\{?(?:T|\\top|\\dagger|\\ast|\*|\\complement|c)(?![A-Za-z0-9])"),
-    re.compile(r"(?<![A-Za-z])[A-Za-z]\^\{-1\}\([A-Za-z]\)"),
-    re.compile(r"\\(?:dot|ddot|hat|tilde|vec|bar|overline|underline)(?![a-z])"),
-)
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -75,6 +70,8 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
         if the_tuple.marks != ("(", ")") or the_list.marks:
             return False
         return _in_order(ours.parts, theirs.parts, leaf, depth)
+    if {ours.kind, theirs.kind} == {"list", "union"}:
+        ours, theirs = _as_union(ours), _as_union(theirs)
     if ours.kind != theirs.kind:
         # A sum of matrices is a leaf that may equal a matrix; nothing else changes its kind.
         return leaf(gold, prediction) if {ours.kind, theirs.kind} == {"matrix", "leaf"} else False
@@ -102,17 +99,16 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     if mine is not None and yours is not None:
         return numbers_equal(mine, yours)
     if is_words(gold) and is_words(prediction):
-        return True if gold.casefold() == prediction.casefold() else None if "\\" in gold else False
+        return _without_article(gold) == _without_article(prediction)
+    value, their_value = _BASE_TEN.sub(r"\1", value), _BASE_TEN.sub(r"\1", their_value)
+    if value == their_value:
+        return True
     based, their_based = _BASED.fullmatch(value), _BASED.fullmatch(their_value)
     if (based and based[1][0].isdigit()) or (their_based and their_based[1][0].isdigit()):
         return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
     if _ROMAN.fullmatch(gold) and _ROMAN.fullmatch(prediction):
         return False
-    if gold.count("'") != prediction.count("'") or _differ_in_case_only(gold, prediction):
-        return False
-    if [sorted(mark.findall(gold)) for mark in _MARKS] != [sorted(mark.findall(prediction)) for mark in _MARKS]:
-        return False
-    return None
+    return False if marks_differ(gold, prediction) else None
 
 
 def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
@@ -121,18 +117,13 @@ def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
     return same_value(split_unit(gold)[0], split_unit(prediction)[0]) if certain is None else certain
 
 
-def _differ_in_case_only(gold: str, prediction: str) -> bool:
-    """The symbols are the same letters but for their case, which the LaTeX reader does not keep everywhere."""
-    mine, yours = (set(_LETTER.findall(_COMMAND.sub(" ", text))) for text in (gold, prediction))
-    greek, their_greek = (set(_GREEK.findall(text)) for text in (gold, prediction))
-    for ours, theirs in ((mine, yours), (greek, their_greek)):
-        if ours != theirs and {symbol.lower() for symbol in ours} == {symbol.lower() for symbol in theirs}:
-            return True
-    return False
-
-
 def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
-    return match[1].lower(), match[2] or match[3]
+    base: str = match[2] or match[3]
+    return match[1].lower(), _BASES.get(base, base)
+
+
+def _without_article(words: str) -> str:
+    return _ARTICLE.sub("", words.casefold())
 
 
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
@@ -180,7 +171,7 @@ def _chain(relation: Node, against: Callable[[str], bool | None], named: bool) -
     verdicts = [
         against(part)
         for part in parts
-        if part is parts[-1] or not (_SYMBOL.search(_COMMAND.sub(" ", part)) or "mod" in part)
+        if part is parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
     ]
     return False if False in verdicts else None if None in verdicts else True
 
@@ -235,6 +226,13 @@ def as_interval(relation: Node) -> str | None:
     if len(chain.parts) == 2 and name.fullmatch(chain.parts[1]):
         return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},\\infty)"
     return None
+
+
+def _as_union(node: Node) -> Node:
+    """x < 1, x > 3 as a union of intervals; every other node as it is."""
+    intervals = [as_interval(part) for part in map(read, node.parts) if part.kind == "relation"]
+    whole = tuple(interval for interval in intervals if interval is not None)
+    return Node("union", node.text, whole) if len(whole) == len(node.parts) else node
 
 
 def _in_order(gold: Sequence[str], prediction: Sequence[str], leaf: Leaf, depth: int) -> bool | None:

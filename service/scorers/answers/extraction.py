@@ -57,10 +57,14 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_START = re.compile(r"[\s:*$(\[{\\]*(?:not|never|neither|n't|anything but|unknown)\b", re.IGNORECASE)
+_EMPTY_SET = re.compile(r"[\s$]*\\\{\s*\\\}[\s$]*")
+_SPACING = re.compile(r"\\(?:q?quad|enspace|thinspace|,|;|:|!|hspace\{[^{}]*\})")
+_CORRECTED = re.compile(r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)", re.IGNORECASE)
 _JOINS = re.compile(r"(?i:\b(?:and|or|either|maybe|perhaps|possibly|alternatively)\b)|[,;]")
 _LISTED_BEFORE = re.compile(
-    r"([-\d][\d.,/]*)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*\bor\s+(?:[a-z]+\s+){0,2}\$?$|\b(any|one|some"
-    r"|all) of\b[^.]{1,60}$"
+    r"([-\d][\d.,/]*)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*(?:\bor\s+(?:[a-z]+\s+){0,2}"
+    r"|\b(?:(?:but|and|though|it|this|that)\s+){0,3}(?:may|might|could|can)\s+(?:also|equally|as well|instead)\s+be\s+"
+    r")\$?$|\b(any|one|some|all) of\b[^.]{1,60}$"
 )
 _PART_OF_MORE = re.compile(
     r"\b(?:(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
@@ -71,7 +75,7 @@ _PART_OF_MORE = re.compile(
     r"|inverse|opposite)\s+of|divisible\s+by)[\s$(]*$",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"\$\$([^$]{1,2000})\$\$|\$([^$\n]{1,2000})\$|\\\(((?:[^\\]|\\[^()]){1,2000}?)\\\)|\\\[((?:[^\\]"
     r"|\\[^\[\]]){1,4000}?)\\\]"
 )
@@ -81,7 +85,7 @@ _NUMBER = re.compile(
 )
 _SENTENCE = re.compile(
     r"(?i:\b(?:is|are|was|the|therefore|thus|hence|so|we|here|have|get|gives?|equals?|obtain|first|then|costs?"
-    r"|takes?|makes?|needs?)\b)|[A-Za-z]:\s"
+    r"|takes?|makes?|needs?|she|he|they|it|has|had|left|will|there)\b)|[A-Za-z]:\s"
 )
 _PROSE = re.compile(r"(?<![\\a-zA-Z{])[A-Za-z]{4,}")
 _FUNCTIONS = re.compile(
@@ -107,6 +111,9 @@ def find_answer(text: str) -> Found | None:
     tail = visible(_CONTROL_TOKEN.sub(" ", tail)).rstrip()
     if not tail.strip() or tail.endswith("####"):
         return None
+    if tail.endswith("</answer>") and "<answer>" in tail:
+        inner = tail.removesuffix("</answer>").rpartition("<answer>")[2]
+        return find_answer(inner) if inner.strip() else None
     statement = _last_statement(tail)
     boxes = _boxes(tail)
     if boxes and (statement is None or boxes[-1].end > statement[0]):
@@ -149,7 +156,7 @@ def _boxes(text: str) -> list[_Box]:
 
 def _answer_in_boxes(text: str, boxes: list[_Box]) -> Found | None:
     last = boxes[-1]
-    if not last.content.strip(" \t\n$\\{}~,."):
+    if not last.content.strip(" \t\n$\\{}~,.") and not _EMPTY_SET.fullmatch(last.content):
         return None
     if taken_back(text, last.start, last.end) or denied_inside(last.content):
         return None
@@ -174,7 +181,7 @@ def _joined(text: str, earlier: _Box, later: _Box) -> bool:
     if len(between) > 200:
         return False
     one_sentence = not re.search(r"[.!?。]\s|\n\s*\n|\\implies|\\Rightarrow|=(?!\s*$)", between)
-    return (one_sentence and _JOINS.search(between) is not None) or not between.strip(" $\\()[]\n")
+    return (one_sentence and _JOINS.search(between) is not None) or not _SPACING.sub("", between).strip(" $\\()[]\n")
 
 
 def _last_statement(text: str) -> tuple[int, int] | None:
@@ -190,7 +197,10 @@ def _last_statement(text: str) -> tuple[int, int] | None:
 def _stated(text: str) -> Found | None:
     text = re.sub(r"^[\s:*]*(?:(?:is|are)\b)?[\s:*]*(?:\n|\\n)*", "", text[:_PROSE_WINDOW], count=1)
     if _NEGATED_START.match(text):
-        return None
+        corrected = _CORRECTED.match(text)
+        if corrected is None:
+            return None
+        text = text[corrected.end() :]
     end = _STATEMENT_END.search(text.lstrip())
     sentence = text.lstrip()[: end.start()] if end else text
     sentence = sentence.strip().strip("*").strip()
@@ -213,10 +223,10 @@ def _is_bare(text: str) -> bool:
     text = text.strip()
     if len(text) > MAX_CHARACTERS:
         return False
-    math = _FORMULA.fullmatch(text)
+    math = FORMULA.fullmatch(text)
     if math is not None:
         return True
-    outside = re.sub(r"\\text\w*\{[^{}]*\}|\\[a-zA-Z]+\*?(?:\{[a-z]*matrix\})?", " ", _FORMULA.sub(" ", text))
+    outside = re.sub(r"\\text\w*\{[^{}]*\}|\\[a-zA-Z]+\*?(?:\{[a-z]*matrix\})?", " ", FORMULA.sub(" ", text))
     words = [word for word in _PROSE.findall(outside) if not _FUNCTIONS.fullmatch(word)]
     if _SENTENCE.search(outside) or len(words) > 3 or (len(words) > 1 and text[0].isalpha() and re.search(r"\d", text)):
         return False
@@ -228,7 +238,7 @@ def _is_bare(text: str) -> bool:
 
 def _last_value(text: str) -> Found | None:
     formula = number = None
-    for formula in _FORMULA.finditer(text):  # noqa: B007 - the last one is wanted
+    for formula in FORMULA.finditer(text):  # noqa: B007 - the last one is wanted
         pass
     for number in _NUMBER.finditer(text):  # noqa: B007
         pass

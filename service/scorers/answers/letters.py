@@ -30,7 +30,8 @@ _ANOTHER_BEFORE = re.compile(
 _ANOTHER_AFTER = re.compile(r"[)\]]?\s*(?:,\s*)?(?:or|and|/|,|&)\s*[(\[]?[A-Z](?![\w'])|[)\]]\s*[(\[][A-Z][)\]]")
 _NONE_OF_THEM = re.compile(r"(?i)none of the (?:above|choices|options)")
 _RULED_OUT = re.compile(
-    r"(?:\bnot|n't be|n't|不是|\bnor|\bneither|\b(?:eliminate|exclude|reject|discard|rule out))"
+    r"(?:\bnot|n't be|n't|不是|\bnor|\bneither|\b(?:eliminate|exclude|reject|discard|rule out)"
+    r"|\b(?:any(?:thing)?|all|every\w*)(?:\s+(?:option|choice|answer)s?)?\s+(?:but|except)|\b(?:except|other than))"
     r"\s*(?:option\s*)?[(\[]?$",
     re.IGNORECASE,
 )

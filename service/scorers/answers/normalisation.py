@@ -20,7 +20,7 @@ _CHARACTERS = str.maketrans(
         "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "∪": "\\cup ", "∈": "\\in ", "±": "\\pm ",
         "°": "^\\circ ", "％": "%", "（": "(", "）": ")", "，": ",", "：": ":", "；": ";",
         "。": ".", "’": "'", "′": "'", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "½": "\\frac{1}{2}",
-        "√": "\\surd ", "∅": "\\emptyset ",
+        "`": " ", "√": "\\surd ", "∅": "\\emptyset ",
     }
     | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
@@ -69,6 +69,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
         (r"\\log_\{?e\}?(?![a-z])", r"\\ln "),
         (r"\{\s*([^{}\\]{1,30}?)\s*\\choose\s*([^{}\\]{1,30}?)\s*\}", r"\\binom{\1}{\2}"),
+        (r"^\s*\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)\s*$", r"\\mathbb{R}"),
         (r"\\mathbb\s+([A-Z])", r"\\mathbb{\1}"),
         (r"\\varnothing(?![a-z])|\\\{\s*\\\}", r"\\emptyset "),
         (r"\\not\s*=", r"\\ne "),
@@ -78,7 +79,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
             _scaled,
         ),
         (
-            r"(?<=[0-9])\s+(squared|cubed|factorial)\b",
+            r"(?<=[0-9])\s*(?:\\text\{\s*|\s)(squared|cubed|factorial)\b\s*\}?",
             lambda m: {"squared": "^{2}", "cubed": "^{3}", "factorial": "!"}[m[1]],
         ),
         (
@@ -230,5 +231,9 @@ def _unit(written: str, power: str) -> str:
 
 
 def is_words(text: str) -> bool:
-    """A normalised text of words alone, such as `even` or `no solution`."""
-    return len(text) >= 3 and _BARE_WORDS.fullmatch(text) is not None
+    """A normalised text of words alone, such as `even` or `no solution`; R-r and PV-nRT are formulas."""
+    return (
+        _BARE_WORDS.fullmatch(text) is not None
+        and len(text) >= 3
+        and ("-" not in text or all(len(part) >= 3 for part in text.split("-")))
+    )

@@ -19,6 +19,7 @@ Kind = Literal["list", "tuple", "union", "matrix", "relation", "leaf"]
 
 _RELATIONS = ("\\le", "\\ge", "\\ne", "\\in", "\\approx", "\\equiv", "=", "<", ">")
 _MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
+_PADDED = re.compile(r"0[0-9]+")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -36,7 +37,8 @@ def read(text: str, layers: int = 8) -> Node:  # noqa: PLR0911 - one kind each
     """The outermost shape of a normalised answer. Past `layers` of brackets around one thing it is a leaf."""
     for separator in (";", ","):
         items = split(text, separator)
-        if len(items) > 1 and all(items):
+        # 10,000 and 10,0000 are numbers, well written or not; no list has a member 000.
+        if len(items) > 1 and all(items) and not any(_PADDED.fullmatch(item) for item in items[1:]):
             return Node("list", text, tuple(items))
     if text.count("\\pm") == 1 and "\\mp" not in text and "=" not in text:
         return Node("list", text, (text.replace("\\pm", "+").lstrip("+"), text.replace("\\pm", "-")))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.schema import Group, VerifyGroup, VerifyScored
-from service.scorers.verify import FIRST_TRY_S, STAGES, AnswerVerifier
+from service.scorers.verify import STAGES, AnswerVerifier
+from tests.service.scorers.fresh_attacks import ATTACKS
+from tests.service.scorers.fresh_spellings import SPELLINGS
 from tests.service.scorers.hostile_answers import GOLD, HOSTILE
 from tests.service.scorers.right_answers import RIGHT
 from tests.service.scorers.wrong_answers import WRONG
 
 CPU_S = 2.0
 MEMORY_MB = 512
-Ask = Callable[[list[tuple[str, str]]], list[str]]
+Row = tuple[str, ...]
+"""Gold answer, candidate and, in some, the problem."""
+Ask = Callable[[Sequence[Row]], list[str]]
 
 
 class _Asker:
@@ -28,12 +32,15 @@ class _Asker:
         self.verifier = AnswerVerifier(workers=2, cpu_s=CPU_S, memory_mb=MEMORY_MB, queue=20_000)
         self.loop.run_until_complete(self.verifier.open())
 
-    async def verdicts(self, pairs: list[tuple[str, str]]) -> list[str]:
-        groups = [Group(id=str(n), answer=gold, candidates=[text]) for n, (gold, text) in enumerate(pairs)]
+    async def verdicts(self, rows: Sequence[Row]) -> list[str]:
+        groups = [
+            Group(id=str(n), answer=gold, candidates=[text], problem=problem[0] if problem else None)
+            for n, (gold, text, *problem) in enumerate(rows)
+        ]
         return [_verdict(group) for group in await self.verifier.score(groups)]
 
-    def __call__(self, pairs: list[tuple[str, str]]) -> list[str]:
-        return self.loop.run_until_complete(self.verdicts(pairs))
+    def __call__(self, rows: Sequence[Row]) -> list[str]:
+        return self.loop.run_until_complete(self.verdicts(rows))
 
 
 def _verdict(group: VerifyGroup) -> str:
@@ -49,51 +56,74 @@ def ask() -> Iterator[_Asker]:
     asker.loop.close()
 
 
-@pytest.mark.parametrize("trick", WRONG)
-def test_no_wrong_answer_is_credited(ask: _Asker, trick: str) -> None:
-    verdicts = ask(WRONG[trick])
-    passed = [
-        pair for pair, verdict in zip(WRONG[trick], verdicts, strict=True) if verdict not in ("wrong", "no_answer")
-    ]
-    assert passed == []
+@pytest.mark.parametrize("table", [WRONG, ATTACKS], ids=["grown with the rules", "written first"])
+def test_no_wrong_answer_is_credited(ask: _Asker, table: dict[str, list[Row]]) -> None:
+    rows = [row for rows in table.values() for row in rows]
+    assert len(rows) >= 150
+    verdicts = ask(rows)
+    assert [row for row, verdict in zip(rows, verdicts, strict=True) if verdict not in ("wrong", "no_answer")] == []
 
 
-@pytest.mark.parametrize("kind", RIGHT)
-def test_right_answers_in_unusual_spellings_are_credited(ask: _Asker, kind: str) -> None:
-    verdicts = ask(RIGHT[kind])
-    assert [pair for pair, verdict in zip(RIGHT[kind], verdicts, strict=True) if verdict != "correct"] == []
+@pytest.mark.parametrize("table", [RIGHT, SPELLINGS], ids=["grown with the rules", "written first"])
+def test_right_answers_in_unusual_spellings_are_credited(ask: _Asker, table: dict[str, list[Row]]) -> None:
+    rows = [row for rows in table.values() for row in rows]
+    assert len(rows) >= 150
+    verdicts = ask(rows)
+    assert [row for row, verdict in zip(rows, verdicts, strict=True) if verdict != "correct"] == []
+
+
+# One of each family, chosen to be quick: most end in the parent or in a worker's first try.
+REPRESENTATIVE = [
+    "tower of powers", "million digits", "nested roots", "power of a matrix", "matrix of 500 by 500", "many boxes",
+    "many new lines", "deep braces", "a megabyte in a box", "control characters", "look-alike digits", "import",
+    "nearly equal",
+]  # fmt: skip
+
+
+def test_a_hostile_few_end_in_time_without_credit(ask: _Asker) -> None:
+    # On a loaded machine a second try may start late, and then has the whole backstop.
+    hold_against(ask, REPRESENTATIVE, within_s=5 * CPU_S + 1)
 
 
 @pytest.mark.slow
 def test_hostile_answers_end_in_time_without_credit(ask: _Asker) -> None:
-    """Two tries each, so that each one's time is bounded by the first try's and the backstop of the second."""
     assert len(HOSTILE) >= 80
-    verifier = ask.verifier
-    peak = 0
+    hold_against(ask, list(HOSTILE), within_s=3 * CPU_S + 1)
+    assert ask([(GOLD, r"1 + \sqrt{7}"), (r"\sin 2x", r"2 \sin x \cos x")]) == ["correct", "correct"]
 
-    async def watched() -> list[str]:
+
+def hold_against(ask: _Asker, names: list[str], *, within_s: float) -> None:
+    """Two at a time: each is answered in time, none is credited, and no worker's resident memory grows past the cap."""
+    verifier = ask.verifier
+    assert ask([(r"\sin^2 u + \cos^2 u + 1", "2")]) == ["correct"]  # workers have started
+    at_first = min((_grown_mb(pid) for pid in verifier.worker_pids()), default=0)
+    peak = 0
+    two = asyncio.Semaphore(2)
+
+    async def one(name: str) -> tuple[str, str, float]:
+        async with two:
+            started = time.monotonic()
+            # Its own gold answer, so that no decision is remembered.
+            (verdict,) = await ask.verdicts([(f"{GOLD} + 0", HOSTILE[name])])
+            return name, verdict, time.monotonic() - started
+
+    async def all_of_them() -> list[tuple[str, str, float]]:
+        return await asyncio.gather(*map(one, names))
+
+    async def watched() -> list[tuple[str, str, float]]:
         nonlocal peak
-        work = asyncio.create_task(ask.verdicts([(GOLD, text) for text in HOSTILE.values()]))
+        work = asyncio.create_task(all_of_them())
         while not work.done():
             peak = max(peak, *(_grown_mb(pid) for pid in verifier.worker_pids()), 0)
             await asyncio.sleep(0.05)
         return await work
 
-    started = time.monotonic()
-    verdicts = ask.loop.run_until_complete(watched())
-    print(f"{len(HOSTILE)} hostile answers in {time.monotonic() - started:.1f} s, largest worker {peak} MiB resident")
-    credited = [name for name, verdict in zip(HOSTILE, verdicts, strict=True) if verdict == "correct"]
-    assert credited == []
-    # What workers may add to what their imports take, which is well under this.
-    assert peak < MEMORY_MB + 300
-    assert ask([(GOLD, r"1 + \sqrt{7}"), (r"\sin 2x", r"2 \sin x \cos x")]) == ["correct", "correct"]
-
-
-@pytest.mark.parametrize("name", ["tower of powers", "many new lines"])
-def test_a_hostile_answer_alone_is_answered_within_the_backstop(ask: _Asker, name: str) -> None:
-    started = time.monotonic()
-    assert ask([(GOLD + " + 0", HOSTILE[name])])[0] != "correct"
-    assert time.monotonic() - started < 3 * (FIRST_TRY_S + CPU_S) + 1
+    results = ask.loop.run_until_complete(watched())
+    slowest = max(results, key=lambda result: result[2])
+    print(f"{len(names)} hostile answers, slowest {slowest}, largest worker {peak} MiB resident, {at_first} before")
+    assert [name for name, verdict, _ in results if verdict not in ("wrong", "no_answer", "undecided")] == []
+    assert [result for result in results if result[2] > within_s] == []
+    assert peak - at_first <= MEMORY_MB
 
 
 def _grown_mb(pid: int) -> int:
@@ -147,3 +177,14 @@ def test_costs_are_told_by_stage(ask: _Asker) -> None:
     grown = {stage: after[stage].items - before[stage].items for stage in STAGES}
     assert grown == {"reading": 1, "exact": 1, "arithmetic": 1, "remembered": 1, "algebra": 1}
     assert all(after[stage].seconds > 0 for stage in STAGES)
+
+
+@pytest.mark.slow
+def test_what_was_past_its_cpu_seconds_is_not_worked_on_again(ask: _Asker) -> None:
+    """On a loaded machine the wall clock may ring first, which says nothing about the pair; hence several tries."""
+    for _ in range(4):
+        before = ask.verifier.stage_costs()["remembered"].items
+        assert ask([(GOLD, r"9^{9^{9^{9^9}}} + 17")]) == ["undecided"]
+        if ask.verifier.stage_costs()["remembered"].items > before:
+            return
+    pytest.fail("never remembered")
