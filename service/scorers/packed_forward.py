@@ -1,5 +1,8 @@
 """log π0(ỹ_t | x, ỹ_<t) of many groups' candidates at once, packed: the fast way to run a model for eq. 6.
 
+A judge is asked in the same way: of `next_ids` that are given, the log-probabilities behind each whole candidate come
+back, and no other row goes through the output layer.
+
 Promises: one log-probability an id, the same whatever else is in the batch (up to the rounding of the model's
 precision); logits only at target positions, in chunks; on a device that ran out of memory smaller packs are tried, and
 only a candidate that does not fit in the smallest is `OutOfMemory`. On a CPU each core runs packs of its own (`lanes`).
@@ -57,10 +60,13 @@ class PackedScorer:
         self._layers, self._windows = _attention_layers(backbone.model.config.get_text_config(decoder=True))
         self._lanes = Lanes(torch.get_num_threads()) if backbone.device.type == "cpu" else None
 
-    def score(self, trees: Sequence[Tree], *, rows: int | None = None) -> list[list[torch.Tensor | OutOfMemory]]:
+    def score(
+        self, trees: Sequence[Tree], *, rows: int | None = None, next_ids: Ids = ()
+    ) -> list[list[torch.Tensor | OutOfMemory]]:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n].
 
-        rows: the largest number of rows of one forward pass, instead of the scorer's own.
+        rows: the largest number of rows of one forward pass, instead of the scorer's own. next_ids: where given, the
+        log-probabilities are those of each of these ids right behind the candidate.
 
         Raises `CannotPack`.
         """
@@ -80,7 +86,7 @@ class PackedScorer:
     def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int) -> list[torch.Tensor | OutOfMemory]:
         found: list[torch.Tensor | OutOfMemory] = []
         while len(found) < len(flat):
-            done, all_done = self._stream(_regrouped(flat[len(found) :]), rows)
+            done, all_done = self._stream(_regrouped(flat[len(found) :]), rows, next_ids)
             found += done
             if all_done:
                 break
@@ -91,20 +97,20 @@ class PackedScorer:
                 rows = max(_SMALLEST, rows // 2)
                 continue
             prefix, ids = flat[len(found)]
-            alone, fits = self._stream([Tree(prefix, [ids])], rows)
+            alone, fits = self._stream([Tree(prefix, [ids])], rows, next_ids)
             found += alone if fits else [OutOfMemory()]
         return found
 
     @torch.inference_mode()
-    def _stream(self, trees: Sequence[Tree], rows: int) -> tuple[list[torch.Tensor], bool]:
+    def _stream(self, trees: Sequence[Tree], rows: int, next_ids: Ids) -> tuple[list[torch.Tensor], bool]:
         """The candidates, in order, that were scored before memory ran out; and whether these are all."""
-        lengths = [len(ids) for tree in trees for ids in tree.candidates]
+        lengths = [len(next_ids or ids) for tree in trees for ids in tree.candidates]
         logprobs_S = torch.empty(sum(lengths), device=self._device)
         complete = 0
         fits = True
         layers: Layers | None = None
         try:
-            for pack in packs(trees, size=rows):
+            for pack in packs(trees, size=rows, next_ids=next_ids):
                 layers = self._run(pack, layers, logprobs_S)
                 complete = pack.done
         except (MemoryError, RuntimeError) as error:
