@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from service.scorers.calculation.words import GLUED_UNITS, NO_UNITS
+
 Kind = Literal["number", "word", "sign", "end", "unknown"]
 
 MAX_TOKENS = 400
@@ -25,14 +27,7 @@ _TOKEN = re.compile(
     r"|(?P<sign>[-+*/^()%$=])|(?P<end>[.,;:!?])|(?P<space>\s+)|(?P<unknown>.)",
     re.DOTALL,
 )
-_GLUED_UNITS = frozenset("kg mg cm mm km ml lb lbs oz ft hr hrs min mins sec mph cents ct".split())
 _WORD_SIGNS = {"plus": "+", "minus": "-"}
-_NO_UNITS = frozenset(
-    "so then thus hence therefore and or is are was were be been equals equal gives give makes make he she it they we"
-    " you i that which who this there these those the if when where but because since as with to from in on at by than"
-    " have has had let means get gets we'll need needs must will would can could should not of over under into plus"
-    " minus times squared cubed remainder and more less fewer twice half double triple about".split()
-)
 
 
 class Token(NamedTuple):
@@ -73,6 +68,7 @@ class Unreadable(Exception):
 
 class Expression(NamedTuple):
     value: Interval
+    start: int
     end: int
     """The place of the first token behind it."""
     operations: int
@@ -104,7 +100,7 @@ def read(all_tokens: list[Token], start: int, *, percent: Fraction) -> Expressio
     reader = _Reader(all_tokens, start, percent)
     value = reader.sum(0)
     first = Interval(reader.numbers[0], reader.numbers[0])
-    return Expression(value, reader.at, reader.operations, frozenset(reader.units), reader.decimals(), first)
+    return Expression(value, start, reader.at, reader.operations, frozenset(reader.units), reader.decimals(), first)
 
 
 class _Reader:
@@ -173,7 +169,9 @@ class _Reader:
         elif text in ("x", "X"):
             # 3x5 and 3 x 5 multiply, 3x + 5 has a variable.
             follows = self._look(1)
-            number = follows is not None and (follows.kind == "number" or not token.glued and follows.text in ("$", "("))
+            number = follows is not None and (
+                follows.kind == "number" or (not token.glued and follows.text in ("$", "("))
+            )
             text = "*" if number and follows is not None and follows.glued == token.glued else "?"
         elif text == "of" and self._tokens[self.at - 1].text in ("%", "percent", ")"):
             text = "*"
@@ -253,13 +251,13 @@ class _Reader:
             token = self._look()
             slash = token is not None and token.text == "/" and (follows := self._look(1)) and follows.kind == "word"
             word = self._look(1) if slash else token
-            if word is None or word.kind != "word" or word.text.lower() in _NO_UNITS:
+            if word is None or word.kind != "word" or word.text.lower() in NO_UNITS:
                 return
             if word.text.lower() in ("percent", "divided", "multiplied") or word.text in ("x", "X"):
                 return
             glued = word.glued and not slash and self._tokens[self.at - 1].kind != "word"
             article = word.text == "a" and (follows := self._look(1)) is not None and follows.kind == "word"
-            if len(word.text) == 1 and not article or (glued and word.text.lower() not in _GLUED_UNITS):
+            if (len(word.text) == 1 and not article) or (glued and word.text.lower() not in GLUED_UNITS):
                 raise Unreadable  # a variable, or a number with a letter
             if not slash and count == 0:
                 self.units.add(_singular(word.text))

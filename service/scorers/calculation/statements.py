@@ -1,9 +1,10 @@
 r"""Which statements `A = B` of a text are plain arithmetic, and the first that is false.
 
-Promises: precision first. A statement is called false only when every reading of it is: percentages as hundredths and as
-numbers, decimals as rounded or cut off, a quotient written as a whole number, run-on equalities (`3 + 4 = 7 + 2 = 9`),
-units of one kind that may have been converted (`2 hours * 60 = 120 minutes`). Nothing is said of sentences that suppose,
-deny or approximate, of texts that compute in another base or modulo something, or of anything beside a variable.
+Promises: precision first. A statement is called false only when every reading of it is: percentages as hundredths and
+as numbers, decimals as rounded or cut off, a quotient written as a whole number, run-on equalities
+(`3 + 4 = 7 + 2 = 9`), units of one kind that may have been converted (`2 hours * 60 = 120 minutes`). Nothing is said of
+sentences that suppose, deny or approximate, that compute in another base or modulo something, or of anything beside a
+variable.
 
 Not covered: statements without an equals sign, and arithmetic spread over lines.
 """
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from service.scorers.calculation.grammar import MAX_TOKENS, Expression, Interval, Token, Unreadable, read, tokens
 from service.scorers.calculation.plain_text import plain, sentences
+from service.scorers.calculation.words import JOINING, LABELLING, OPERATING, UNITS_OF_A_KIND
 
 _MAX_QUOTE = 160
 
@@ -25,37 +27,14 @@ _OTHER_ARITHMETIC = re.compile(
 )
 _NOT_MEANT = re.compile(
     r"≈|≅|≃|≠|!=|[<>≤≥~]|\\(?:approx|neq?|sim|simeq|cong|leq?|geq?|lt|gt|mod)\b"
-    r"|\bno[,.]|\b(?:not|never|wrong|wrongly|incorrect|incorrectly|false|mistake|mistaken(?:ly)?|error|contradict\w*|impossible"
-    r"|might|instead|wait|hmm|maybe|perhaps|guess\w*|about|around|approx\w*|rounded|rounding|round(?= (?:up|down|to|it))"
-    r"|nearest|rough\w*|almost|nearly|estimat\w*|truncat\w*|r|dozens?|hundreds?|thousands?|millions?|billions?|mixed"
+    r"|\bno[,.]|\b(?:not|never|wrong|wrongly|incorrect|incorrectly|false|mistake|mistaken(?:ly)?|error"
+    r"|contradict\w*|impossible|might|instead|wait|hmm|maybe|perhaps|guess\w*|about|around|approx\w*|rounded|rounding"
+    r"|round(?= (?:up|down|to|it))|nearest|rough\w*|almost|nearly|estimat\w*|truncat\w*|r|dozens?"
+    r"|hundreds?|thousands?|millions?|billions?|mixed"
     r"|degrees?|digits?|pm|am|noon|midnight)\b|n't\b|\?|=\s*\S+\s+(?:with\s+)?(?:a\s+)?remainder"
     # A supposition reaches to the next comma.
     r"|\b(?:if|suppos\w+|assum\w+|try|trying|whether)\b(?:(?!,|\bthen\b)[^=])*=",
     re.IGNORECASE,
-)
-_OPERATING = frozenset(
-    "twice double doubled triple half third thirds quarter quarters fourth fourths fifth fifths sixth eighth tenth tenths"
-    " squared cubed times plus minus divided multiplied product difference quotient root factorial log ln sin cos tan"
-    " sqrt floor ceil choose ratio square cube".split()
-)
-"""Words that compute with the number beside them."""
-_LABELLING = frozenset(
-    "step day week month year part case line row column number equation eq problem question page chapter level round"
-    " grade phase stage room group rule option method exercise example table figure section".split()
-)
-"""Words that a number behind them names: in `on day 1 * 2` there is no 1."""
-_JOINING = frozenset("and of by than from to over with or less more fewer between per at".split())
-"""Words that do so when another number stands on their other side."""
-_KINDS_OF_UNITS = tuple(
-    frozenset(kind.split())
-    for kind in (
-        "second sec minute min hour hr day week month year decade century weekday",
-        "inch in foot ft yard mile mm cm meter metre m km kilometer kilometre millimeter centimeter",
-        "gram g kg kilogram mg ounce oz pound lb ton tonne",
-        "dollar cent penny nickel dime quarter buck",
-        "ml milliliter liter litre l cup pint quart gallon tablespoon teaspoon",
-        "dozen pair piece pack box",
-    )
 )
 _PERCENT_READINGS = (Fraction(1, 100), Fraction(1))
 _LOOSE = Fraction(1, 100)
@@ -64,34 +43,38 @@ _LOOSE = Fraction(1, 100)
 
 class FalseStatement(NamedTuple):
     quote: str
-    """The sentence as it stands in the text, cut to its beginning where it is long."""
+    """The sentence as it stands in the text; of a long one only the statement, in plain characters."""
     left: str
     """The value of its left side, as a short number."""
     right: str
 
 
-def first_false(text: str, *, problem: str = "") -> FalseStatement | None:
+def first_false(text: str, *, trusted: str = "") -> FalseStatement | None:
     """The first false arithmetic statement of `text`; None where there is none or nothing is certain.
 
-    problem: what the text is about; it may define another arithmetic (another base, an operation of its own).
+    trusted: problem and reference. Where they compute in another base, modulo something or with an operation of their
+    own, nothing is said; where the text alone does, nothing is said of that sentence, so that no added line can
+    excuse the others.
     """
-    if _OTHER_ARITHMETIC.search(text) or _OTHER_ARITHMETIC.search(problem):
+    if _OTHER_ARITHMETIC.search(trusted):
         return None
     for sentence in sentences(text):
-        if "=" not in sentence or _NOT_MEANT.search(sentence):
+        if "=" not in sentence or _NOT_MEANT.search(sentence) or _OTHER_ARITHMETIC.search(sentence):
             continue
         found = tokens(plain(sentence))
         if len(found) > MAX_TOKENS:
             continue
         wrong = _wrong_pair(found)
         if wrong is not None:
-            quote = sentence if len(sentence) <= _MAX_QUOTE else sentence[:_MAX_QUOTE].rstrip() + " …"
-            return FalseStatement(quote, *map(_shown, wrong))
+            left, right, written = wrong
+            quote = " ".join(sentence.split())
+            return FalseStatement(quote if len(quote) <= _MAX_QUOTE else written, _shown(left), _shown(right))
     return None
 
 
-def _wrong_pair(found: list[Token]) -> tuple[Interval, Interval] | None:
-    """The values of the first pair of neighbours in a chain of equalities that no reading makes equal."""
+def _wrong_pair(found: list[Token]) -> tuple[Interval, Interval, str] | None:
+    """The first pair of neighbours in a chain of equalities that no reading makes equal: their values, and both as
+    they were read."""
     at = [i for i, token in enumerate(found) if token.text == "=" and token.kind == "sign"]
     bounds = [-1, *at, len(found)]
     for k, equals in enumerate(at):
@@ -102,7 +85,8 @@ def _wrong_pair(found: list[Token]) -> tuple[Interval, Interval] | None:
         chained = k + 1 < len(at)
         if len(readable) == len(pairs) and not any(_agree(*pair, chained=chained) for pair in readable):
             left, right = readable[0]
-            return left.value, right.value
+            written = "".join(t.text if t.glued else f" {t.text}" for t in found[left.start : right.end])
+            return left.value, right.value, written.strip()
     return None
 
 
@@ -137,9 +121,11 @@ def _ending_at(found: list[Token], segment: tuple[int, int], percent: Fraction) 
             return None
         if before.kind == "word" and not token.glued:
             return expression if expression.operations and _may_precede(found, start, place - 1) else None
-        if before.kind == "end" or before.text == "(" and not before.glued:
+        if before.kind == "end" or (before.text == "(" and not before.glued):
             # "1/6, 2/8 = 1/3, 1/4" equates lists.
-            listed = before.text == "," and found[place - 2].kind != "word" and (start == 0 or expression.operations < 2)
+            listed = (
+                before.text == "," and found[place - 2].kind != "word" and (start == 0 or expression.operations < 2)
+            )
             return expression if expression.operations and not listed else None
         return None
     return None
@@ -160,7 +146,7 @@ def _starting_at(found: list[Token], segment: tuple[int, int], percent: Fraction
     if behind.kind == "end":
         follows = found[expression.end + 1] if expression.end + 1 < end else None
         factorial = behind.text == "!" and behind.glued
-        return None if factorial or follows is not None and follows.glued else expression
+        return None if factorial or (follows is not None and follows.glued) else expression
     if behind.kind == "word":
         return expression if _may_follow(found, expression.end, end) else None
     return expression if behind.text in (")", "$") else None
@@ -169,14 +155,14 @@ def _starting_at(found: list[Token], segment: tuple[int, int], percent: Fraction
 def _may_precede(found: list[Token], start: int, place: int) -> bool:
     """Whether the word at `place` leaves the expression behind it alone."""
     word = found[place].text.lower()
-    if word in _OPERATING or word in _LABELLING or len(word) == 1 and word not in ("a", "i"):
+    if word in OPERATING or word in LABELLING or (len(word) == 1 and word not in ("a", "i")):
         return False
     for token in reversed(found[start:place]):
         if token.kind == "end":
             return True
         if token.text in ("+", "-", "*", "/", "^"):
             return False
-        if word in _JOINING and (token.kind == "number" or token.text.lower() in _OPERATING):
+        if word in JOINING and (token.kind == "number" or token.text.lower() in OPERATING):
             return False
     return True
 
@@ -187,16 +173,16 @@ def _may_follow(found: list[Token], place: int, end: int) -> bool:
     following = found[place + 1] if place + 1 < end else None
     if word == "times":
         return following is None or following.kind == "end"
-    if word in _OPERATING or len(word) == 1 and word not in ("a", "i"):
+    if word in OPERATING or (len(word) == 1 and word not in ("a", "i")):
         return False
     if word in ("more", "less", "fewer"):
         return following is None or following.text != "than"
     return not (
-        word in _JOINING and following is not None and (following.kind == "number" or following.text in ("a", "one"))
+        word in JOINING and following is not None and (following.kind == "number" or following.text in ("a", "one"))
     )
 
 
-def _agree(left: Expression, right: Expression, *, chained: bool) -> bool:
+def _agree(left: Expression, right: Expression, *, chained: bool) -> bool:  # noqa: PLR0911 - a reading each
     """Whether some reading makes the two sides equal. chained: another equals sign follows."""
     a, b = left.value, right.value
     if a.low <= b.high and b.low <= a.high:
@@ -217,7 +203,7 @@ def _agree(left: Expression, right: Expression, *, chained: bool) -> bool:
     if a == -b and right.operations == 0:  # "1800 - 2000 = 200 less" means the difference
         return True
     units = left.units | right.units
-    if any(len(units & kind) > 1 for kind in _KINDS_OF_UNITS):
+    if any(len(units & kind) > 1 for kind in UNITS_OF_A_KIND):
         return True
     # "3 pens + 1 rubber = 124 cents" is no sum of numbers.
     if len(left.units) > 1 and not left.units & right.units:
