@@ -52,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
     configured = settings.load(options.config)
     judged, items = asyncio.run(_judge(configured, rows))
     if options.scores is not None:
-        lines = (json.dumps({"category": r.category, "valid": r.valid} | i) for r, i in zip(rows, items, strict=True))
+        lines = (
+            json.dumps({"category": r.category, "labelled_valid": r.valid} | i)
+            for r, i in zip(rows, items, strict=True)
+        )
         options.scores.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sound, unsound = split(judged)
     if not sound or not unsound:

@@ -229,7 +229,7 @@ def _asked(prompts: Sequence[Ids], batch_tokens: int) -> list[Asked]:
 
 
 def _p_valid(logs: torch.Tensor, labels: LabelTokens) -> float | None:
-    """Of the logits or log-probabilities of the label tokens, valid ones first."""
+    """Of the logits of the label tokens, valid ones first."""
     values = logs.tolist()
     score = p_valid(values[: len(labels.valid)], values[len(labels.valid) :])
     return score if score is not None and 0.0 <= score <= 1.0 else None

@@ -112,7 +112,9 @@ def test_integers_are_judged_exactly(a: int, b: int, sign: str, off: int) -> Non
         assert found is not None
 
 
-@pytest.mark.parametrize("text", ["9^9^9^9 = 1", "(" * 5000 + "= 1", "1 + " * 20_000 + "1 = 3", "=" * 50_000, "1/" * 9999])
+@pytest.mark.parametrize(
+    "text", ["9^9^9^9 = 1", "(" * 5000 + "= 1", "1 + " * 20_000 + "1 = 3", "=" * 50_000, "1/" * 9999]
+)
 def test_nothing_runs_away(text: str) -> None:
     started = time.process_time()
     first_false(text)
@@ -145,7 +147,9 @@ def test_next_to_nothing_and_refusals_do_not_pass(text: str, reason: str) -> Non
     assert fault is not None and fault.startswith(reason)
 
 
-@pytest.mark.parametrize("text", ["4 crates of 12 hold 48.", "6*7=42", "因为每箱十二罐，四箱共四十八罐。", "Since a < b, a = 1."])
+@pytest.mark.parametrize(
+    "text", ["4 crates of 12 hold 48.", "6*7=42", "因为每箱十二罐，四箱共四十八罐。", "Since a < b, a = 1."]
+)
 def test_short_reasoning_is_a_matter_for_the_model(text: str) -> None:
     assert certain_fault(problem="How many?", reference="48", candidate=text) is None
 
