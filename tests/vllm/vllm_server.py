@@ -42,7 +42,8 @@ class VllmServer:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise RuntimeError(f"vLLM ended while starting; its log: {self._log}")
+                said = self._log.read_text(encoding="utf-8", errors="replace")[-4000:]
+                raise RuntimeError(f"vLLM ended while starting; the end of its log:\n{said}")
             try:
                 if httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=2).status_code == 200:
                     return

@@ -15,7 +15,7 @@ _SENTENCE_END = re.compile(
     r"|\\\\\s*+(?!&?\s*(?:[-+*/^]|\\(?:div|cdot|times|left)\b))|(?<!\\\\)\n"
 )
 _CALCULATION = re.compile(r"<<([^<>]{1,200})>>")
-_BULLET = re.compile(r"^\s*(?:[-*•+]\s+|(?:step\s+)?\d{1,3}\s*[.):]\s+|\(\w{1,3}\)\s+|#+\s*)+", re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:[-*•+]\s+|(?:step\s+)?\d{1,3}\s*[.):]\s+|\(\w{1,3}\)\s+|#{1,6}\s*)+", re.IGNORECASE)
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}]{0,80})\}\s*\{([^{}]{0,80})\}")
 _SHORT_FRACTION = re.compile(r"\\[dtc]?frac\s*(\d)\s*(\d)")
 _MIXED_NUMBER = re.compile(r"(?<=\d)\s*\\[dtc]?frac|(?<=\d)\s+(?=\d+\s*/\s*\d)|(?<=\d)\s*[¼½¾⅓⅔]")

@@ -18,6 +18,8 @@ from service.scorers.calculation.plain_text import plain, sentences
 from service.scorers.calculation.words import JOINING, LABELLING, OPERATING, UNITS_OF_A_KIND
 
 _MAX_QUOTE = 160
+_MAX_SENTENCE = 4_000
+"""Characters beyond which a sentence is no step of anybody's."""
 
 _OTHER_ARITHMETIC = re.compile(
     r"\bbase[-\s_]*(?:\d|two|three|four|five|six|seven|eight|nine|sixteen|b\b)|\bbinary\b|\bhexadecimal\b|\boctal\b"
@@ -31,9 +33,9 @@ _NOT_MEANT = re.compile(
     r"|contradict\w*|impossible|might|instead|wait|hmm|maybe|perhaps|guess\w*|about|around|approx\w*|rounded|rounding"
     r"|round(?= (?:up|down|to|it))|nearest|rough\w*|almost|nearly|estimat\w*|truncat\w*|r|dozens?"
     r"|hundreds?|thousands?|millions?|billions?|mixed"
-    r"|degrees?|digits?|pm|am|noon|midnight)\b|n't\b|\?|=\s*\S+\s+(?:with\s+)?(?:a\s+)?remainder"
+    r"|degrees?|digits?|pm|am|noon|midnight)\b|n't\b|\?|=\s*\S{1,40}\s+(?:with\s+)?(?:a\s+)?remainder"
     # A supposition reaches to the next comma.
-    r"|\b(?:if|suppos\w+|assum\w+|try|trying|whether)\b(?:(?!,|\bthen\b)[^=])*=",
+    r"|\b(?:if|suppos\w+|assum\w+|try|trying|whether)\b(?:(?!,|\bthen\b)[^=]){0,200}=",
     re.IGNORECASE,
 )
 _PERCENT_READINGS = (Fraction(1, 100), Fraction(1))
@@ -59,7 +61,9 @@ def first_false(text: str, *, trusted: str = "") -> FalseStatement | None:
     if _OTHER_ARITHMETIC.search(trusted):
         return None
     for sentence in sentences(text):
-        if "=" not in sentence or _NOT_MEANT.search(sentence) or _OTHER_ARITHMETIC.search(sentence):
+        if "=" not in sentence or len(sentence) > _MAX_SENTENCE:
+            continue
+        if _NOT_MEANT.search(sentence) or _OTHER_ARITHMETIC.search(sentence):
             continue
         found = tokens(plain(sentence))
         if len(found) > MAX_TOKENS:
