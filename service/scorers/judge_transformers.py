@@ -132,6 +132,8 @@ class TransformersJudge:
 
     async def close(self) -> None:
         await self._batcher.close()
+        if self._opened is not None and self._opened.packed is not None:
+            self._opened.packed.close()
 
     def last_worked(self) -> float | None:
         return self._batcher.last_worked()

@@ -74,9 +74,9 @@ class PackedScorer:
         flat = [(tree.prefix, ids) for tree in trees for ids in tree.candidates]
         size = rows or self._rows
         if self._lanes is None:
-            found = self._all(flat, size)
+            found = self._all(flat, size, next_ids)
         else:
-            found = self._lanes.run(lambda part: self._all(part, size), flat, cost=_rows)
+            found = self._lanes.run(lambda part: self._all(part, size, next_ids), flat, cost=_rows)
         ends = accumulate(len(tree.candidates) for tree in trees)
         return [found[end - len(tree.candidates) : end] for end, tree in zip(ends, trees, strict=True)]
 
@@ -84,7 +84,7 @@ class PackedScorer:
         if self._lanes is not None:
             self._lanes.close()
 
-    def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int) -> list[torch.Tensor | OutOfMemory]:
+    def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int, next_ids: Ids) -> list[torch.Tensor | OutOfMemory]:
         found: list[torch.Tensor | OutOfMemory] = []
         while len(found) < len(flat):
             done, all_done = self._stream(_regrouped(flat[len(found) :]), rows, next_ids)

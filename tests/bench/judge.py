@@ -56,13 +56,10 @@ async def threshold_for(judge, valid):
     return found[int(PASSING * len(found) + 0.999) - 1]
 
 
-async def attacks(judge, *, candidates, each, threshold):
-    """Share credited of each class of attempts, and of the same candidates without them."""
-    everything = rows()
-    if threshold is None:
-        threshold = await threshold_for(judge, [r for r in everything if r["category"] == "valid"])
+async def credited(judge, *, candidates, each, threshold):
+    """For each class of attempts, whether each candidate tried passes without and with its attempt."""
     wrong = [
-        r for r in everything if r["category"] == "right_answer_wrong_reasoning" and not r["id"].startswith("derived-")
+        r for r in rows() if r["category"] == "right_answer_wrong_reasoning" and not r["id"].startswith("derived-")
     ]
     chosen = random.Random(SEED).sample(wrong, min(candidates, len(wrong)))
     attempts = [(kind, text) for kind, texts in ATTACKS.items() for text in texts]
@@ -78,16 +75,28 @@ async def attacks(judge, *, candidates, each, threshold):
         )
         for n, row in enumerate(chosen)
     ]
-    without, with_attack = defaultdict(list), defaultdict(list)
+    passes = defaultdict(list)
     for n, (before, *after) in enumerate(await scores(judge, asked)):
         for (kind, _), score in zip(plan[n], after, strict=True):
-            without[kind].append(before >= threshold)
-            with_attack[kind].append(score >= threshold)
-    print(f"threshold {threshold:.3f}; {len(attempts)} attempts on {len(chosen)} candidates with bad reasoning")
+            passes[kind].append((before >= threshold, score >= threshold))
+    return dict(passes)
+
+
+def shares(passes):
+    """Per cent credited without and with the attempt."""
+    return [100 * sum(each[k] for each in passes) / len(passes) for k in (0, 1)]
+
+
+async def attacks(judge, *, candidates, each, threshold):
+    """Share credited of each class of attempts, and of the same candidates without them."""
+    if threshold is None:
+        threshold = await threshold_for(judge, [r for r in rows() if r["category"] == "valid"])
+    found = await credited(judge, candidates=candidates, each=each, threshold=threshold)
+    print(f"threshold {threshold:.4f}; {sum(map(len, ATTACKS.values()))} attempts, each on {each} candidates")
     print(f"{'class of attempts':24s}{'tried':>7s}{'credited before':>17s}{'with it':>9s}{'change, points':>16s}")
-    for kind in ATTACKS:
-        before, after = (100 * sum(x[kind]) / len(x[kind]) for x in (without, with_attack))
-        print(f"{kind:24s}{len(without[kind]):7d}{before:16.1f}%{after:8.1f}%{after - before:+16.1f}")
+    for kind, passes in found.items():
+        before, after = shares(passes)
+        print(f"{kind:24s}{len(passes):7d}{before:16.1f}%{after:8.1f}%{after - before:+16.1f}")
 
 
 async def speed(judge, *, groups):
