@@ -60,9 +60,10 @@ class JudgeSettings(RemoteSettings):
     )
     base_urls: Annotated[list[str], NoDecode] = Field([], description="openai: OpenAI-compatible endpoints, …/v1.")
     api_key: SecretStr | None = None
-    prompt: str = Field(
-        "label-v2",
-        description="A prompt of service/scorers/judge_prompts, or a file's path: label-… or (openai) rationale-….",
+    prompt: str | None = Field(
+        None,
+        description="A prompt of service/scorers/judge_prompts, or a file's path: label-… or (openai) rationale-…. "
+        "Absent: label-v2, and label-v1 for the embedded stand-in, which says yes to nearly everything there.",
     )
     threshold: float = Field(0.5, ge=0, le=1, description="valid ⇔ score ≥ threshold.")
     both_orders: bool = Field(False, description="Ask in both orders of the labels; the score is their mean.")

@@ -13,6 +13,7 @@ from service.health import probe
 from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
 from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
 from service.settings import (
+    EMBEDDED,
     DiversitySettings,
     JudgeSettings,
     NllSettings,
@@ -166,7 +167,8 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
         return _remote("judge", JudgeGroup, s)
     from service.scorers.judge_prompt import JudgePrompt
 
-    prompt = JudgePrompt.load(s.prompt)
+    # The stand-in cannot judge: it should at least not shut the gate on every candidate of a demonstration.
+    prompt = JudgePrompt.load(s.prompt or ("label-v1" if s.model == EMBEDDED else "label-v2"))
     if s.backend == "openai":
         from service.scorers.judge_openai import OpenAIJudge
 
