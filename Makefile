@@ -10,7 +10,11 @@ export TOKENIZERS_PARALLELISM = false
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify clean
+# Peers run in environments of their own: what they pin must not reach the service.
+LM_EVAL := build/lm-eval/bin/python
+VLLM := build/vllm/bin/python
+
+.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm bench-judge test-vllm bench-verify soak-verify clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -40,15 +44,16 @@ format: $(STAMP)
 bench: $(STAMP)           ## all real groups through /v1/reward, with a summary
 	$(PY) tests/bench/reward_groups.py
 
+bench-judge: $(STAMP)     ## the configured judge: table by category, attempts to talk it round, shared beginnings
+	$(VENV)/bin/rewright judge-eval ../shared/data/judge.jsonl --plot judge-eval.png
+	$(PY) tests/bench/judge.py attacks
+	$(PY) tests/bench/judge.py speed
+
 bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_reward, as one table
 	$(PY) tests/bench/verify.py
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
-
-# Peers run in environments of their own: what they pin must not reach the service.
-LM_EVAL := build/lm-eval/bin/python
-VLLM := build/vllm/bin/python
 
 bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
 	$(PY) tests/bench/nll.py --lm-eval-python $(LM_EVAL) $$(test -x $(VLLM) && echo --vllm-python $(VLLM))
@@ -56,7 +61,7 @@ bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there 
 bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed first
 
 test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU build)
-	VLLM_PYTHON=$(abspath $(VLLM)) $(PY) -m pytest -m slow tests/service/scorers/test_nll_vllm.py
+	VLLM_PYTHON=$(abspath $(VLLM)) $(PY) -m pytest -m slow tests/service/scorers/test_nll_vllm.py tests/vllm
 
 $(LM_EVAL):
 	$(PYTHON) -m venv build/lm-eval

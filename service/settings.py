@@ -60,8 +60,14 @@ class JudgeSettings(RemoteSettings):
     )
     base_urls: Annotated[list[str], NoDecode] = Field([], description="openai: OpenAI-compatible endpoints, …/v1.")
     api_key: SecretStr | None = None
-    prompt: str = Field("label-v1", description="A prompt of service/scorers/judge_prompts, or a file's path.")
+    prompt: str | None = Field(
+        None,
+        description="A prompt of service/scorers/judge_prompts, or a file's path: label-… or (openai) rationale-…. "
+        "Absent: label-v2, and label-v1 for the embedded stand-in, which says yes to nearly everything there.",
+    )
     threshold: float = Field(0.5, ge=0, le=1, description="valid ⇔ score ≥ threshold.")
+    both_orders: bool = Field(False, description="Ask in both orders of the labels; the score is their mean.")
+    samples: int = Field(1, ge=1, le=64, description="openai, rationale prompts: answers drawn; score is their mean.")
     concurrency: int = Field(64, ge=1, description="openai: calls under way at once.")
     call_timeout_s: float = Field(60.0, gt=0, description="openai: one call's deadline, retries included.")
     precision: Precision = "auto"

@@ -1,5 +1,6 @@
 """Settings → opened scorers. The only room that knows concrete scorers; heavy imports happen inside its builders."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -7,10 +8,12 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from service.errors import RewrightError, SettingsError
 from service.health import probe
 from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
 from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
 from service.settings import (
+    EMBEDDED,
     DiversitySettings,
     JudgeSettings,
     NllSettings,
@@ -44,9 +47,26 @@ async def opened_scorers(settings: Settings) -> AsyncIterator[Scorers]:
         for scorer in scorers:
             if scorer.name in scorers.local:
                 await _warm_up(scorer)
+            elif scorer is scorers.judge:
+                # Beside the start: a judge elsewhere that is down must not keep the service from answering.
+                probing = asyncio.create_task(_warm_up(scorer))
+                stack.callback(probing.cancel)
         for warning in warnings(scorers):
             log.warning(warning)
         yield scorers
+
+
+@asynccontextmanager
+async def opened_judge(settings: Settings) -> AsyncIterator[JudgeScorer]:
+    """The judge alone, as configured. Raises `SettingsError` where it is off or cannot be loaded."""
+    judge = _judge(settings.scorers.judge, _Devices())
+    if judge is None:
+        raise SettingsError("scorers.judge.where is 'off'; set it to 'local' or 'remote' to measure the judge")
+    await judge.open()
+    try:
+        yield judge
+    finally:
+        await judge.close()
 
 
 def warnings(scorers: Scorers) -> list[str]:
@@ -60,10 +80,16 @@ def warnings(scorers: Scorers) -> list[str]:
 
 
 async def _warm_up(scorer: Scorer[Any]) -> None:
-    (result,) = await scorer.score([probe()])
+    try:
+        (result,) = await scorer.score([probe()])
+    except RewrightError as trouble:
+        log.error("%s could not score its warm-up: %s", scorer.name, trouble.message)
+        return
     item = result.candidates[0]
     if isinstance(item, Failed):
         log.error("%s could not score its warm-up: %s", scorer.name, item.error.message)
+    elif getattr(item, "verdict", None) == "no_verdict":
+        log.error("the judge gave no verdict on its warm-up: its model and scorers.judge.prompt do not fit")
 
 
 def _hide_progress_bars() -> None:
@@ -141,7 +167,8 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
         return _remote("judge", JudgeGroup, s)
     from service.scorers.judge_prompt import JudgePrompt
 
-    prompt = JudgePrompt.load(s.prompt)
+    # The stand-in cannot judge: it should at least not shut the gate on every candidate of a demonstration.
+    prompt = JudgePrompt.load(s.prompt or ("label-v1" if s.model == EMBEDDED else "label-v2"))
     if s.backend == "openai":
         from service.scorers.judge_openai import OpenAIJudge
 
@@ -151,6 +178,8 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
             api_key=s.api_key.get_secret_value() if s.api_key else None,
             prompt=prompt,
             threshold=s.threshold,
+            both_orders=s.both_orders,
+            samples=s.samples,
             concurrency=s.concurrency,
             call_timeout_s=s.call_timeout_s,
         )
@@ -160,6 +189,7 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
         load=devices.loader("judge", s),
         prompt=prompt,
         threshold=s.threshold,
+        both_orders=s.both_orders,
         batch_tokens=s.batch_tokens,
         queue_tokens=s.queue_tokens,
         turn=devices.turn(s.device),

@@ -1,8 +1,9 @@
 """v_rea of eq. 4: what the judge's backends share.
 
-Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, or from an answer that
-is exactly one label, and never searched for in text; equal candidates of a group are asked once and answered each; a
-blank candidate is `Failed("blank")` and never reaches a model.
+Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, from an answer that is
+exactly one label, or from the field of a structured answer, and never searched for in text; equal candidates of a group
+are asked once and answered each; a blank candidate is `Failed("blank")` and never reaches a model; nor does one that
+fails for certain (`judge_checks`), which is `invalid` with score 0 and the reason as its rationale.
 
 A backend (`judge_openai`, `judge_transformers`) turns one question into `JudgeScored` or `Failed`.
 Not covered: whether a judge judges well.
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, SettingsError
 from service.schema import Failed, Group, JudgeGroup, JudgeScored
+from service.scorers.judge_checks import certain_fault
 from service.scorers.judge_prompt import JudgePrompt, Question
 
 JudgeItem = JudgeScored | Failed
@@ -29,9 +31,9 @@ def judged(score: float, threshold: float) -> JudgeScored:
     return JudgeScored(valid=valid, score=score, verdict="valid" if valid else "invalid")
 
 
-def labelled(*, valid: bool) -> JudgeScored:
+def labelled(*, valid: bool, rationale: str | None = None) -> JudgeScored:
     """The verdict of a judge that named a label and no probability."""
-    return JudgeScored(valid=valid, score=None, verdict="valid" if valid else "invalid")
+    return JudgeScored(valid=valid, score=None, verdict="valid" if valid else "invalid", rationale=rationale)
 
 
 def p_valid(valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float]) -> float | None:
@@ -54,36 +56,89 @@ def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -
     return {"backend": backend, "model": model, "prompt": prompt.describe(), "threshold": threshold}
 
 
+def refuse_unfit(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1) -> None:
+    """Raises `SettingsError` where the prompt cannot be asked in the way that is wanted."""
+    if both_orders and not prompt.can_turn:
+        raise SettingsError(
+            f"scorers.judge.both_orders: {prompt.name!r} has its labels in one order; choose a prompt with "
+            "{{first}} and {{second}}, or leave both_orders out"
+        )
+    if samples > 1 and prompt.asks == "label":
+        raise SettingsError(
+            f"scorers.judge.samples: {prompt.name!r} asks for a label, whose probability needs no samples; choose a "
+            "prompt that asks for a rationale, or leave samples at 1"
+        )
+
+
 async def judge_groups(
     groups: Sequence[Group],
     prompt: JudgePrompt,
     ask: Callable[[Sequence[Question]], Awaitable[Sequence[JudgeItem]]],
+    *,
+    threshold: float,
+    samples: int = 1,
+    both_orders: bool = False,
 ) -> list[JudgeGroup]:
     """One result a group in order, by asking `ask` (same length, same order) every distinct question once.
 
-    Raises `InvalidRequest` where a group lacks its problem or reference.
+    Candidates that fail for certain (`judge_checks`) ask nobody. samples: answers to each question. both_orders: each
+    question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.
     """
-    questions = await asyncio.to_thread(_questions, groups, prompt)
-    distinct = list(dict.fromkeys(q for asked in questions for q in asked if q is not None))
+    prepared = await asyncio.to_thread(_prepared, groups, prompt, samples, both_orders)
+    distinct = list(dict.fromkeys(q for group in prepared for item in group if isinstance(item, tuple) for q in item))
     answers = dict(zip(distinct, await ask(distinct), strict=True))
-    blank = Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
     return [
-        JudgeGroup(id=str(group.id), candidates=[answers[q] if q is not None else blank for q in asked])
-        for group, asked in zip(groups, questions, strict=True)
+        JudgeGroup(
+            id=str(group.id),
+            candidates=[
+                agreed([answers[q] for q in item], threshold) if isinstance(item, tuple) else item for item in items
+            ],
+        )
+        for group, items in zip(groups, prepared, strict=True)
     ]
 
 
-def _questions(groups: Sequence[Group], prompt: JudgePrompt) -> list[list[Question | None]]:
-    """A question a candidate; None for a blank one."""
-    questions: list[list[Question | None]] = []
+def agreed(answers: Sequence[JudgeItem], threshold: float) -> JudgeItem:
+    """One verdict of several answers: their mean score, where an answer without one counts 1 or 0.
+
+    An answer without a verdict counts 0, and only where all are such is there none. One that failed fails them all.
+    """
+    scored = [one for one in answers if isinstance(one, JudgeScored)]
+    failed = [one for one in answers if isinstance(one, Failed)]
+    if failed:
+        return failed[0]
+    if len(scored) == 1 or all(one.verdict == "no_verdict" for one in scored):
+        return scored[0]
+    scores = [one.score if one.score is not None else float(one.valid) for one in scored]
+    verdict = judged(sum(scores) / len(scores), threshold)
+    agreeing = (one.rationale for one in scored if one.verdict == verdict.verdict and one.rationale)
+    return verdict.model_copy(update={"rationale": next(agreeing, None)})
+
+
+def _prepared(
+    groups: Sequence[Group], prompt: JudgePrompt, samples: int, both_orders: bool
+) -> list[list[JudgeItem | tuple[Question, ...]]]:
+    """For each candidate its questions, or its result where nobody need be asked."""
+    prepared: list[list[JudgeItem | tuple[Question, ...]]] = []
     for group in groups:
         problem, reference = group.problem, group.reference
         if problem is None or reference is None:
             raise InvalidRequest(f"group {group.id} needs problem and reference to be judged")
-        questions.append(
-            [
-                prompt.question(problem=problem, reference=reference, candidate=text) if text.strip() else None
-                for text in group.candidates
+        items: dict[str, JudgeItem | tuple[Question, ...]] = {}
+        for text in dict.fromkeys(group.candidates):
+            if not text.strip():
+                items[text] = Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
+                continue
+            fault = certain_fault(problem=problem, reference=reference, candidate=text)
+            if fault is not None:
+                items[text] = JudgeScored(valid=False, score=0.0, verdict="invalid", rationale=fault)
+                continue
+            asked = [
+                prompt.question(
+                    problem=problem, reference=reference, candidate=text, answer=group.answer, turned=turned
+                )
+                for turned in ((False, True) if both_orders else (False,))
             ]
-        )
-    return questions
+            items[text] = tuple(question._replace(sample=n) for question in asked for n in range(samples))
+        prepared.append([items[text] for text in group.candidates])
+    return prepared

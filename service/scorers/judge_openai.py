@@ -1,13 +1,14 @@
-"""The judge behind any OpenAI-compatible server (vLLM, SGLang, a hosted model): one token a call.
+"""The judge behind any OpenAI-compatible server (vLLM, SGLang, a hosted model).
 
-Promises: score = P(valid) normalised over the label tokens among the `TOP` likeliest, where the server gives
-log-probabilities; without them the verdict of an answer that is exactly one label, with score None; any other answer is
-`no_verdict`. A judge that is down is `judge_unavailable`, never a verdict. Standard request fields only.
+Promises: for a prompt that asks for a label, one token a call and score = P(valid) normalised over the label tokens
+among the `TOP` likeliest, where the server gives log-probabilities; for one that asks for a rationale, a structured
+answer whose verdict comes last, or several samples of it. How answers are read: `judge_answers`. A judge that is down
+is `judge_unavailable`, never a verdict. Standard request fields only.
 
 The server parses control tokens of its own template out of any text, and this side does not know its tokenizer, so
 spellings of the known families' control tokens are broken up by a space.
 
-Not covered: judges that must think before they answer; those are cut off after one token and fail as `judge_cut_off`.
+Not covered: judges that must think before they answer; those are cut off and fail as `judge_cut_off`.
 """
 
 import asyncio
@@ -16,16 +17,22 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from service.errors import ScorerUnavailable
 from service.schema import Failed, Group, JudgeGroup
 from service.scorers.chat_endpoints import ChatEndpoints, NoAnswer, Refused
-from service.scorers.judge import NO_VERDICT, JudgeItem, described, is_label, judge_groups, judged, labelled, p_valid
+from service.scorers.judge import JudgeItem, described, judge_groups, refuse_unfit
+from service.scorers.judge_answers import answer_schema, read_answer
 from service.scorers.judge_prompt import JudgePrompt, Question
+from service.scorers.judge_watch import VerdictWatch
 
 TOP = 20
 """Likeliest tokens asked for: the most that the common servers allow."""
+RATIONALE_TOKENS = 512
+"""Longest structured answer; its fields are bounded by the schema to less."""
+SAMPLE_TEMPERATURE = 0.7
+"""Of several samples; a single one is greedy."""
+
+_LABEL_FIELDS = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP}
 
 _CONTROL_TOKEN = re.compile(
     r"<(?=[|｜][^|｜<>]{1,64}[|｜]>)"  # <|im_end|>, <|eot_id|>, <｜User｜>
@@ -35,39 +42,13 @@ _CONTROL_TOKEN = re.compile(
 )
 
 
-class _Token(BaseModel):
-    token: str
-    logprob: float
-
-
-class _FirstToken(_Token):
-    top_logprobs: list[_Token] = []
-
-
-class _Logprobs(BaseModel):
-    content: list[_FirstToken] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    logprobs: _Logprobs | None = None
-    finish_reason: str | None = None
-
-
-class _Completion(BaseModel):
-    choices: list[_Choice]
-
-
 class OpenAIJudge:
     """`contract.JudgeScorer` over HTTP.
 
     base_urls: …/v1, several for failover. concurrency: calls under way at once. call_timeout_s: deadline of one call,
-    retries included. Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable),
-    `judge_rejected` (the server says the request is wrong, for instance too long for its context).
+    retries included. both_orders: the mean of both orders of the labels. samples: answers drawn for each rationale.
+    Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected` (the
+    server says the request is wrong, for instance too long for its context).
     """
 
     name = "judge"
@@ -82,7 +63,10 @@ class OpenAIJudge:
         threshold: float,
         concurrency: int,
         call_timeout_s: float,
+        both_orders: bool = False,
+        samples: int = 1,
     ) -> None:
+        refuse_unfit(prompt, both_orders=both_orders, samples=samples)
         self._base_urls = list(base_urls)
         self._model = model
         self._api_key = api_key
@@ -90,8 +74,11 @@ class OpenAIJudge:
         self._threshold = threshold
         self._concurrency = concurrency
         self._call_timeout_s = call_timeout_s
+        self._both_orders = both_orders
+        self._samples = samples
         self._endpoints: ChatEndpoints | None = None
         self._last_worked: float | None = None
+        self._watch = VerdictWatch()
 
     async def open(self) -> None:
         """Nothing is asked yet: a judge that is down must not keep the service from starting."""
@@ -110,11 +97,22 @@ class OpenAIJudge:
         return self._last_worked
 
     def describe(self) -> dict[str, Any]:
-        return described("openai", self._model, self._prompt, self._threshold) | {"servers": len(self._base_urls)}
+        return described("openai", self._model, self._prompt, self._threshold) | {
+            "servers": len(self._base_urls),
+            "both_orders": self._both_orders,
+            "samples": self._samples,
+        }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
         """One result a group in order. Raises `ScorerUnavailable` when the scorer is not open."""
-        return await judge_groups(groups, self._prompt, self._ask_all)
+        return await judge_groups(
+            groups,
+            self._prompt,
+            self._ask_all,
+            threshold=self._threshold,
+            samples=self._samples,
+            both_orders=self._both_orders,
+        )
 
     async def _ask_all(self, questions: Sequence[Question]) -> list[JudgeItem]:
         if self._endpoints is None:
@@ -122,14 +120,11 @@ class OpenAIJudge:
         return await asyncio.gather(*(self._ask(self._endpoints, question) for question in questions))
 
     async def _ask(self, endpoints: ChatEndpoints, question: Question) -> JudgeItem:
-        body = {
+        body: dict[str, Any] = {
             "model": self._model,
             "messages": [{"role": "user", "content": _as_text(question.user)}],
-            "max_tokens": 1,
-            "temperature": 0,
-            "logprobs": True,
-            "top_logprobs": TOP,
         }
+        body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
         try:
             answer = await endpoints.complete(body, affinity=question.shared)
         except NoAnswer as trouble:
@@ -139,39 +134,18 @@ class OpenAIJudge:
                 "judge_rejected", f"the judge's server refused the request with HTTP {trouble.status}", retryable=False
             )
         self._last_worked = time.monotonic()
-        return self._read(answer)
+        item = read_answer(answer, self._prompt, self._threshold)
+        self._watch.note(item)
+        return item
 
-    def _read(self, answer: dict[str, Any]) -> JudgeItem:
-        try:
-            choice = _Completion.model_validate(answer).choices[0]
-        except (ValidationError, IndexError):
-            return Failed.because("judge_unavailable", "the judge's server sent no chat completion", retryable=True)
-        if choice.finish_reason == "content_filter":
-            return Failed.because("judge_cut_off", "the judge's server filtered its answer", retryable=True)
-        text = choice.message.content or ""
-        tokens = _first_tokens(choice)
-        score = p_valid(
-            [t.logprob for t in tokens if is_label(t.token, self._prompt.valid)],
-            [t.logprob for t in tokens if is_label(t.token, self._prompt.invalid)],
-        )
-        if score is not None:
-            return judged(score, self._threshold)
-        for label, valid in ((self._prompt.valid, True), (self._prompt.invalid, False)):
-            if is_label(text, label):
-                return labelled(valid=valid)
-        if choice.finish_reason == "length" and not text.strip():
-            # The one token went into something hidden, such as thinking: no fault of the candidate.
-            return Failed.because("judge_cut_off", "the judge ran out of tokens before its verdict", retryable=True)
-        return NO_VERDICT
-
-
-def _first_tokens(choice: _Choice) -> list[_Token]:
-    """The candidates for the first token, the chosen one among them."""
-    if choice.logprobs is None or not choice.logprobs.content:
-        return []
-    first = choice.logprobs.content[0]
-    listed: list[_Token] = list(first.top_logprobs)
-    return listed if any(t.token == first.token for t in listed) else [first, *listed]
+    def _rationale_fields(self, sample: int) -> dict[str, Any]:
+        schema = {"name": "judgement", "strict": True, "schema": answer_schema(self._prompt)}
+        fields = {
+            "max_tokens": RATIONALE_TOKENS,
+            "temperature": SAMPLE_TEMPERATURE if self._samples > 1 else 0,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        }
+        return fields | ({"seed": sample} if self._samples > 1 else {})
 
 
 def _as_text(text: str) -> str:

@@ -1,5 +1,8 @@
 """log π0(ỹ_t | x, ỹ_<t) of many groups' candidates at once, packed: the fast way to run a model for eq. 6.
 
+A judge is asked in the same way: of `next_ids` that are given, the logits behind each whole candidate come back, and
+nothing else goes through the output layer.
+
 Promises: one log-probability an id, the same whatever else is in the batch (up to the rounding of the model's
 precision); logits only at target positions, in chunks; on a device that ran out of memory smaller packs are tried, and
 only a candidate that does not fit in the smallest is `OutOfMemory`. On a CPU each core runs packs of its own (`lanes`).
@@ -57,19 +60,23 @@ class PackedScorer:
         self._layers, self._windows = _attention_layers(backbone.model.config.get_text_config(decoder=True))
         self._lanes = Lanes(torch.get_num_threads()) if backbone.device.type == "cpu" else None
 
-    def score(self, trees: Sequence[Tree], *, rows: int | None = None) -> list[list[torch.Tensor | OutOfMemory]]:
+    def score(
+        self, trees: Sequence[Tree], *, rows: int | None = None, next_ids: Ids = ()
+    ) -> list[list[torch.Tensor | OutOfMemory]]:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n].
 
-        rows: the largest number of rows of one forward pass, instead of the scorer's own.
+        rows: the largest number of rows of one forward pass, instead of the scorer's own. next_ids: where given, what
+        comes back are the logits of these ids right behind the candidate, float32; their differences are those of the
+        log-probabilities.
 
         Raises `CannotPack`.
         """
         flat = [(tree.prefix, ids) for tree in trees for ids in tree.candidates]
         size = rows or self._rows
         if self._lanes is None:
-            found = self._all(flat, size)
+            found = self._all(flat, size, next_ids)
         else:
-            found = self._lanes.run(lambda part: self._all(part, size), flat, cost=_rows)
+            found = self._lanes.run(lambda part: self._all(part, size, next_ids), flat, cost=_rows)
         ends = accumulate(len(tree.candidates) for tree in trees)
         return [found[end - len(tree.candidates) : end] for end, tree in zip(ends, trees, strict=True)]
 
@@ -77,10 +84,10 @@ class PackedScorer:
         if self._lanes is not None:
             self._lanes.close()
 
-    def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int) -> list[torch.Tensor | OutOfMemory]:
+    def _all(self, flat: Sequence[tuple[Ids, Ids]], rows: int, next_ids: Ids) -> list[torch.Tensor | OutOfMemory]:
         found: list[torch.Tensor | OutOfMemory] = []
         while len(found) < len(flat):
-            done, all_done = self._stream(_regrouped(flat[len(found) :]), rows)
+            done, all_done = self._stream(_regrouped(flat[len(found) :]), rows, next_ids)
             found += done
             if all_done:
                 break
@@ -91,21 +98,21 @@ class PackedScorer:
                 rows = max(_SMALLEST, rows // 2)
                 continue
             prefix, ids = flat[len(found)]
-            alone, fits = self._stream([Tree(prefix, [ids])], rows)
+            alone, fits = self._stream([Tree(prefix, [ids])], rows, next_ids)
             found += alone if fits else [OutOfMemory()]
         return found
 
     @torch.inference_mode()
-    def _stream(self, trees: Sequence[Tree], rows: int) -> tuple[list[torch.Tensor], bool]:
+    def _stream(self, trees: Sequence[Tree], rows: int, next_ids: Ids) -> tuple[list[torch.Tensor], bool]:
         """The candidates, in order, that were scored before memory ran out; and whether these are all."""
-        lengths = [len(ids) for tree in trees for ids in tree.candidates]
+        lengths = [len(next_ids or ids) for tree in trees for ids in tree.candidates]
         logprobs_S = torch.empty(sum(lengths), device=self._device)
         complete = 0
         fits = True
         layers: Layers | None = None
         try:
-            for pack in packs(trees, size=rows):
-                layers = self._run(pack, layers, logprobs_S)
+            for pack in packs(trees, size=rows, next_ids=next_ids):
+                layers = self._run(pack, layers, logprobs_S, only_logits=bool(next_ids))
                 complete = pack.done
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -114,7 +121,7 @@ class PackedScorer:
         lengths = lengths[:complete]
         return (list(torch.split(logprobs_S[: sum(lengths)].cpu(), lengths)) if lengths else []), fits
 
-    def _run(self, pack: Pack, before: Layers | None, logprobs_S: torch.Tensor) -> Layers:
+    def _run(self, pack: Pack, before: Layers | None, logprobs_S: torch.Tensor, *, only_logits: bool) -> Layers:
         layers = Layers(pack, before, self._device)
         ids_1T, positions_1T, reads_R, targets_R, slots_R = (
             to_device(torch.tensor(each), self._device)
@@ -125,7 +132,9 @@ class PackedScorer:
         layers.release_before()
         if (layers.calls, layers.windows) != (self._layers, self._windows):
             raise CannotPack(f"{layers.calls} attentions, {layers.windows} of them sliding, went through the pack")
-        if pack.reads:
+        if pack.reads and only_logits:
+            logprobs_S[slots_R] = self._output.at(states[reads_R], targets_R)
+        elif pack.reads:
             logprobs_S[slots_R] = in_chunks(
                 self._output, states[reads_R], targets_R, vocabulary=self._output.vocabulary, pick=self._pick
             )

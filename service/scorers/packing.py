@@ -4,7 +4,10 @@ The tokens of all trees (a prefix and the candidates that continue it) form one 
 candidate, next prefix … The stream is cut into packs of equal size wherever the size falls, also inside a candidate.
 What follows the cut still sees the keys of its own prefix and of its own beginning: the pack before keeps those.
 
-Promises: every token is computed once (a candidate's last one, which predicts nothing, never), every pack is at most
+What is asked for is each candidate's ids, or, where `next_ids` are given, these alone, each as what follows a whole
+candidate.
+
+Promises: every token is computed once (a last one that predicts nothing, never), every pack is at most
 `size` rows, and no more than one prefix and one candidate are kept from a pack to the next.
 
 Pure arithmetic over lengths; knows no tensors. Not covered: beginnings that candidates share, prefixes kept across
@@ -65,25 +68,26 @@ class Pack:
     """Candidates, counted over all trees, that are complete once this pack ran."""
 
 
-def packs(trees: Sequence[Tree], *, size: int) -> Iterator[Pack]:
+def packs(trees: Sequence[Tree], *, size: int, next_ids: Ids = ()) -> Iterator[Pack]:
     """The stream of `trees`, cut into packs of at most `size` rows and of as equal size as can be."""
-    total = sum(tree.rows for tree in trees)
+    total = sum(tree.rows + (len(tree.candidates) if next_ids else 0) for tree in trees)
     count = -(-total // size)
-    stream = _Stream(-(-total // count))
+    stream = _Stream(-(-total // count), next_ids)
     slot = finished = 0
     for tree in trees:
         yield from stream.prefix(tree, slot)
         for ids in tree.candidates:
             yield from stream.candidate(ids, slot)
-            slot += len(ids)
+            slot += len(next_ids or ids)
             finished += 1
             stream.pack.done = finished
     yield stream.pack
 
 
 class _Stream:
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, next_ids: Ids) -> None:
         self._size = size
+        self._next_ids = next_ids
         self.pack = Pack(kept=0)
         self._prefix: list[Stretch] = []
         self._own: list[Stretch] = []
@@ -91,6 +95,8 @@ class _Stream:
     def prefix(self, tree: Tree, slot: int) -> Iterator[Pack]:
         self._prefix, self._own = [], []
         yield from self._feed(tree.prefix, self._prefix, at=0)
+        if self._next_ids:
+            return
         last = len(self.pack.ids) - 1
         for ids in tree.candidates:
             self._read([last], ids[:1], slot)
@@ -98,6 +104,10 @@ class _Stream:
 
     def candidate(self, ids: Ids, slot: int) -> Iterator[Pack]:
         self._own = []
+        if self._next_ids:
+            yield from self._feed(ids, self._own, at=_length(self._prefix))
+            self._read([len(self.pack.ids) - 1] * len(self._next_ids), self._next_ids, slot)
+            return
         yield from self._feed(ids[:-1], self._own, at=_length(self._prefix), predicts=ids[1:], slot=slot + 1)
 
     def _feed(

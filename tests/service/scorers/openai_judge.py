@@ -33,7 +33,9 @@ async def opened(*servers: FakeOpenAI, **changed: Any) -> AsyncIterator[OpenAIJu
 
 
 def group(*candidates: str, id: str = "g") -> Group:
-    return Group(id=id, problem="What is 6 times 7?", reference="6 * 7 = 42.", candidates=list(candidates))
+    """Each candidate before a few words of reasoning; a blank one stays blank."""
+    said = [f"{text.rstrip()} as six sevens make that many" if text.strip() else text for text in candidates]
+    return Group(id=id, problem="What is 6 times 7?", reference="6 * 7 = 42.", candidates=said)
 
 
 def ask(*servers: FakeOpenAI, groups: list[Group], **changed: Any) -> list[Any]:

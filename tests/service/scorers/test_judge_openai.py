@@ -1,11 +1,15 @@
 """The openai judge against a real HTTP server: how a verdict is read, and what is asked."""
 
+import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from service.errors import SettingsError
 from service.schema import JudgeScored
+from service.scorers.judge_prompt import JudgePrompt
 from tests.fake_openai import FakeOpenAI, Reply, completion, fake_openai
 from tests.service.scorers.openai_judge import ask, code, group
 
@@ -110,3 +114,103 @@ def test_control_tokens_of_the_known_templates_do_not_reach_the_server(server: F
     text = server.requests[0]["messages"][0]["content"]
     assert not [token for token in spelled if token in text]
     assert kept in text
+
+
+# --- rationales, samples, both orders ---------------------------------------------------------------------------------
+
+RATIONALE = JudgePrompt.load("rationale-v1")
+
+
+def judgement(**changed: Any) -> dict[str, Any]:
+    fields = {"first_faulty_step": "none", "reason": "each line follows", "verdict": "Yes"}
+    return completion(json.dumps(fields | changed), finish_reason="stop")
+
+
+def explained(server: FakeOpenAI, body: Any, **changed: Any) -> Any:
+    server.usual = Reply(body=body)
+    return ask(server, groups=[group("anything")], prompt=RATIONALE, **changed)[0]
+
+
+def test_a_rationale_names_the_first_faulty_step_and_its_verdict_counts(server: FakeOpenAI) -> None:
+    sound = explained(server, judgement())
+    assert (sound.verdict, sound.valid, sound.score, sound.rationale) == ("valid", True, None, "each line follows")
+    faulty = explained(server, judgement(first_faulty_step="6 * 7 is odd", reason="it is even", verdict="No"))
+    assert (faulty.verdict, faulty.rationale) == ("invalid", 'at "6 * 7 is odd": it is even')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Yes",
+        '{"verdict": "Yes"}',
+        '{"first_faulty_step": "none", "reason": "r", "verdict": "Maybe"}',
+        '{"first_faulty_step": "none", "reason": "r", "verdict": "Yes", "more": 1}',
+        'The verdict: {"first_faulty_step": "none", "reason": "r", "verdict": "Yes"}',
+        '{"first_faulty_step": "none", "reason": "\\"verdict\\": \\"Yes\\"", "verdict": true}',
+        "",
+    ],
+)
+def test_a_rationale_of_another_shape_is_no_verdict(server: FakeOpenAI, content: str) -> None:
+    assert explained(server, completion(content, finish_reason="stop")).verdict == "no_verdict"
+
+
+def test_a_rationale_that_was_cut_off_is_a_failure(server: FakeOpenAI) -> None:
+    assert code(explained(server, completion('{"first_faulty', finish_reason="length"))) == ("judge_cut_off", True)
+
+
+def test_a_rationale_is_asked_for_by_schema_with_the_verdict_last(server: FakeOpenAI) -> None:
+    explained(server, judgement())
+    (request,) = server.requests
+    schema = request["response_format"]["json_schema"]["schema"]
+    assert list(schema["properties"]) == ["first_faulty_step", "reason", "verdict"] == schema["required"]
+    assert schema["properties"]["verdict"]["enum"] == ["Yes", "No"]
+    assert request["temperature"] == 0 and "seed" not in request
+
+
+def test_samples_are_drawn_apart_and_their_share_is_the_score(server: FakeOpenAI) -> None:
+    for verdict in ("Yes", "No", "Yes"):
+        server.script.append(Reply(body=judgement(verdict=verdict)))
+    (item,) = ask(server, groups=[group("anything")], prompt=RATIONALE, samples=3, concurrency=1)
+    assert item.score == pytest.approx(2 / 3) and item.valid
+    assert sorted(r["seed"] for r in server.requests) == [0, 1, 2]
+    assert all(r["temperature"] > 0 for r in server.requests)
+
+
+def test_one_failed_sample_fails_the_candidate(server: FakeOpenAI) -> None:
+    server.usual = Reply(body=judgement())
+    server.script.append(Reply(status=400))
+    (item,) = ask(server, groups=[group("anything")], prompt=RATIONALE, samples=3)
+    assert code(item) == ("judge_rejected", False)
+
+
+def test_both_orders_ask_twice_and_average(server: FakeOpenAI) -> None:
+    for p in (0.9, 0.3):
+        server.script.append(Reply(body=completion("True", logprobs={"True": p, "False": 1 - p})))
+    prompt = JudgePrompt.load("label-v2")
+    (item,) = ask(server, groups=[group("anything")], prompt=prompt, both_orders=True, concurrency=1)
+    assert item.score == pytest.approx(0.6)
+    asked = [r["messages"][0]["content"].rpartition(". ")[2] for r in server.requests]
+    assert sorted(asked) == ["False or True?", "True or False?"]
+
+
+@pytest.mark.parametrize(("changed", "named"), [({"both_orders": True}, "both_orders"), ({"samples": 2}, "samples")])
+def test_what_a_prompt_cannot_be_asked_is_a_settings_error(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        ask(groups=[group("anything")], **changed)
+
+
+def test_a_false_calculation_asks_nobody_and_is_quoted(server: FakeOpenAI) -> None:
+    fault, other = ask(server, groups=[group("6 * 7 = 45.", "p=0.8")])
+    assert (fault.verdict, fault.valid, fault.score) == ("invalid", False, 0.0)
+    assert "6 * 7 = 45" in fault.rationale and "42" in fault.rationale
+    assert other.valid and len(server.requests) == 1
+
+
+def test_a_judge_that_often_gives_no_verdict_is_warned_of_once(
+    server: FakeOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.usual = Reply(body=completion("Well", finish_reason="stop"))
+    with caplog.at_level(logging.WARNING, logger="service.scorers.judge_watch"):
+        items = ask(server, groups=[group(*(f"text {n}" for n in range(30)))])
+    assert {i.verdict for i in items} == {"no_verdict"}
+    assert len(caplog.records) == 1 and "no verdict" in caplog.records[0].getMessage()

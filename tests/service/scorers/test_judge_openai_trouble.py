@@ -95,7 +95,13 @@ def test_another_server_takes_over_at_once_and_the_dead_one_is_passed_over(
 ) -> None:
     server.stop()
     groups = [
-        Group(id=str(n), problem=f"What is {n} + 1?", reference=f"{n + 1}", candidates=["p=0.8"]) for n in range(20)
+        Group(
+            id=str(n),
+            problem=f"What is {n} + 1?",
+            reference=f"{n + 1}",
+            candidates=["p=0.8 by adding one"],
+        )
+        for n in range(20)
     ]
     items = ask(server, second, groups=groups)
     assert [i.score for i in items] == pytest.approx([0.8] * 20)
@@ -104,14 +110,15 @@ def test_another_server_takes_over_at_once_and_the_dead_one_is_passed_over(
 
 def test_a_hanging_server_leaves_time_for_the_other(server: FakeOpenAI, second: FakeOpenAI) -> None:
     server.latency_s = 5.0
-    groups = [Group(id=str(n), problem=f"{n}", reference="r", candidates=["p=0.8"]) for n in range(6)]
+    groups = [Group(id=str(n), problem=f"{n}", reference="r", candidates=["p=0.8 by adding one"]) for n in range(6)]
     items = ask(server, second, groups=groups, call_timeout_s=2.0)
     assert [i.score for i in items] == pytest.approx([0.8] * 6)
 
 
 def test_a_groups_candidates_go_to_one_server_and_groups_spread(server: FakeOpenAI, second: FakeOpenAI) -> None:
     groups = [
-        Group(id=str(n), problem=f"{n}", reference="r", candidates=[f"p=0.{k}" for k in range(1, 6)]) for n in range(12)
+        Group(id=str(n), problem=f"{n}", reference="r", candidates=[f"p=0.{k} by adding one" for k in range(1, 6)])
+        for n in range(12)
     ]
     ask(server, second, groups=groups)
 

@@ -95,3 +95,39 @@ def test_a_wrong_file_is_a_settings_error_that_says_why(tmp_path: Path, text: st
 def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(SettingsError, match="label-v1"):
         JudgePrompt.load(name)
+
+
+# --- what later prompts add -------------------------------------------------------------------------------------------
+
+NEWER = JudgePrompt.load("label-v2")
+
+
+def test_a_prompt_says_where_a_program_reads_another_final_answer_and_nothing_else_of_it() -> None:
+    def ending(candidate: str) -> str:
+        return NEWER.question(problem="x", reference="So it is \\boxed{4}.", candidate=candidate).ending
+
+    assert NEWER.answers_differ is not None
+    assert NEWER.answers_differ in ending("Hence \\boxed{5}.")
+    assert ending("Hence \\boxed{4}.") == ending("Who knows?")
+    assert NEWER.answers_differ not in ending("Hence \\boxed{4}.") and "\n\n\n" not in ending("Who knows?")
+
+
+def test_the_labels_can_be_turned() -> None:
+    asked = [NEWER.question(problem="x", reference="y", candidate="z", turned=t) for t in (False, True)]
+    assert asked[0].shared == asked[1].shared
+    assert [q.ending.rpartition(". ")[2] for q in asked] == ["True or False?", "False or True?"]
+    assert not SHIPPED.can_turn and NEWER.can_turn
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TINY + "answers_differ: they do\n", "answers_differ"),
+        (TINY.replace("{{problem}}", "{{problem}}{{answers_differ}}") + "answers_differ: they do\n", "answers_differ"),
+        (TINY.replace("{{fence}}'", "{{fence}}{{first}}'"), "second"),
+        (TINY + "asks: essay\n", "asks"),
+    ],
+)
+def test_a_wrong_newer_file_is_a_settings_error(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        JudgePrompt.load(written(tmp_path, text))

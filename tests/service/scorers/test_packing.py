@@ -76,3 +76,15 @@ def test_every_token_is_computed_once_and_packs_are_alike(shape: list[tuple[int,
 def test_no_more_than_one_prefix_and_one_candidate_is_kept(size: int) -> None:
     trees = trees_of([(9, [30, 4, 30]), (5, [30])])
     assert max(pack.kept for pack in packs(trees, size=size)) <= 9 + 29
+
+
+@given(lengths, st.integers(1, 30))
+def test_ids_asked_for_behind_candidates_see_a_whole_candidate_each(
+    shape: list[tuple[int, list[int]]], size: int
+) -> None:
+    trees = trees_of(shape)
+    asked = (7, 8, 9)
+    found = {slot: (target, seen) for slot, target, seen, _ in seen_by_reads(packs(trees, size=size, next_ids=asked))}
+    expected = [(token, (*tree.prefix, *ids)) for tree in trees for ids in tree.candidates for token in asked]
+    assert [found[slot] for slot in range(len(expected))] == expected
+    assert len(found) == len(expected)

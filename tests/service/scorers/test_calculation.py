@@ -1,0 +1,159 @@
+"""The arithmetic of a solution: what is certainly false is found and quoted, everything else is left alone."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.scorers.calculation.statements import first_false
+from service.scorers.judge_checks import certain_fault
+
+FALSE = [
+    "48 + 42 = 80",
+    "So she has <<9*2=17>>17 pens.",
+    r"Then $48 \times 2 = 95$ in all.",
+    r"The share is $\frac{3}{4} \cdot 20 = 16$.",
+    "He pays 3 * $1,200 = $3,500 a year.",
+    "In total 7 apples + 6 apples = 14 apples.",
+    "The train needs 180/60 = 4 hours.",
+    "x = 3 + 4 = 8",
+    "5 + 6 = 11 + 2 = 14",
+    "We get 20% of 50 = 12.",
+    "2^5 = 30",
+    "If the tank is half full, then it holds 40 / 2 = 25 litres.",
+    "A dozen jars weigh a total of 12*3=38 kg.".replace("A dozen jars", "Twelve jars"),
+    "(2 + 3)(4) = 24",
+    "10 / 4 = 2.7",
+    "-3 - 4 = -6",
+    "1/2 + 1/4 = 2/6",
+    "He buys 12 x 3 = 38 eggs.",
+    r"\[ 6^2 + 8^2 = 110 \]",
+    "7 × 8 = 54",
+]
+FINE = [
+    "48 + 42 = 90",
+    "3 + 4 = 7 + 2 = 9",
+    "10 / 3 = 3.33",
+    "2/3 = 0.66",
+    "7 / 2 = 3 full boxes",
+    "1.33 * 3 = 4",
+    "100 / 7 ≈ 14",
+    "17 * 3 is about 50, so 17 * 3 = 50 or so, roughly",
+    "2 hours * 60 = 120 minutes",
+    "3 feet = 36 inches",
+    "1 hour + 30 minutes = 90 minutes",
+    "20% + 30% = 50%",
+    "20% * 50 = 10",
+    "50 * 20 % = 1000 %",
+    "25/100 = 25%",
+    "3x + 4 = 28",
+    "x - 5 + 3 = 10",
+    "f(3) = 9",
+    r"\sqrt{16} = 4",
+    "5! = 120",
+    "log 100 = 2",
+    "2 + 2 = 5 is false",
+    "Is 3 * 4 = 13?",
+    "Suppose 2 + 2 = 5 for once.",
+    "17 + 8 = 1 (mod 12)",
+    "60 / 3/4 = 80",
+    "2 1/2 + 1 = 3 1/2",
+    r"2\frac{1}{2} + 1 = 3\frac{1}{2}",
+    "3 pens + 1 rubber = 124 cents",
+    "the product of 5 and 3 + 4 = 19",
+    "twice 3 + 4 = 10",
+    "10:30 + 2 = 12:30",
+    "On day 1 * 2 = 20 pages",
+    "1990-1995 = 5 years",
+    "1/6, 2/8 = 1/3, 1/4",
+    r"\frac{1}{2}bh = 75",
+    "5 - 12.5 = -7.5 degrees",
+    "10,000 / 2 = 5000 and 10{,}000 * 2 = 20{,}000",
+    "a = 1, b = 2, a + b = 3",
+    r"$5 \cdot 4 \cdot 3 \cdots = 120$",
+    "3(4) = 12 and (3)(4) = 12",
+    "0900 - 0130 = 0730",
+    "2 dozen = 24",
+    "the digits give 9 + 3 = 2",
+    "17 / 5 = 3 R 2",
+]
+
+
+@pytest.mark.parametrize("text", FALSE)
+def test_a_false_statement_is_found_and_quoted(text: str) -> None:
+    found = first_false(f"We begin.\n{text}\nSo that is it.")
+    assert found is not None
+    assert found.quote in text or "<<" in text
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_what_is_true_or_can_be_read_twice_is_left_alone(text: str) -> None:
+    assert first_false(text) is None
+
+
+def test_other_arithmetic_is_believed_of_the_problem_and_not_of_a_line_added_to_the_solution() -> None:
+    assert first_false("4 + 3 = 12", trusted="Add 4 and 3 in base 5.") is None
+    assert first_false("4 + 4 = 9\nAll of this is modulo 7.") is not None
+
+
+def test_a_long_sentence_is_quoted_by_its_statement_alone() -> None:
+    found = first_false("word " * 60 + "so it is 6 * 7 = 43 boxes")
+    assert found is not None and found.quote.startswith("6 * 7 = 43") and (found.left, found.right) == ("42", "43")
+
+
+@given(st.integers(0, 999), st.integers(1, 999), st.sampled_from("+-*"), st.integers(-5, 5))
+def test_integers_are_judged_exactly(a: int, b: int, sign: str, off: int) -> None:
+    value = {"+": a + b, "-": a - b, "*": a * b}[sign]
+    found = first_false(f"Then {a} {sign} {b} = {value + off}.")
+    if off == 0:
+        assert found is None
+    elif value + off != -value:
+        assert found is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["9^9^9^9 = 1", "(" * 5000 + "= 1", "1 + " * 20_000 + "1 = 3", "=" * 50_000, "1/" * 9999]
+)
+def test_nothing_runs_away(text: str) -> None:
+    started = time.process_time()
+    first_false(text)
+    assert time.process_time() - started < 2
+
+
+@given(st.text(alphabet="0123456789+-*/^=()[]{}$%.,\\ xab\n<>", max_size=120))
+def test_no_text_raises(text: str) -> None:
+    first_false(text)
+    certain_fault(problem=text, reference=text, candidate=text)
+
+
+# --- the other certain checks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("The answer is \\boxed{42}.", "no reasoning"),
+        ("42", "no reasoning"),
+        ("Step 1:\nStep 2:\nStep 3:\nAnswer: 42", "no reasoning"),
+        ("Obviously. Verified. QED.", "no reasoning"),
+        ("The jars are many and the crates few, so the number cannot be determined.", "a refusal"),
+        ("I'm sorry, but as an AI I have looked at the jars and I cannot help with this.", "a refusal"),
+        ("Each crate holds 12. 4 * 12 = 49.", "false calculation"),
+    ],
+)
+def test_next_to_nothing_and_refusals_do_not_pass(text: str, reason: str) -> None:
+    fault = certain_fault(problem="How many jars?", reference="4 * 12 = 48.", candidate=text)
+    assert fault is not None and fault.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "text", ["4 crates of 12 hold 48.", "6*7=42", "因为每箱十二罐，四箱共四十八罐。", "Since a < b, a = 1."]
+)
+def test_short_reasoning_is_a_matter_for_the_model(text: str) -> None:
+    assert certain_fault(problem="How many?", reference="48", candidate=text) is None
+
+
+def test_a_refusal_that_the_reference_shares_is_an_answer() -> None:
+    text = "Both orders of the runners fit, so the winner cannot be determined."
+    assert certain_fault(problem="Who won?", reference="It cannot be determined.", candidate=text) is None
