@@ -36,7 +36,7 @@ async def _serve(settings: Settings) -> None:
     import uvicorn
 
     from service.app import create_app
-    from service.telemetry import log_as_json
+    from service.json_logs import log_as_json
     from service.wiring import opened_scorers
 
     log_as_json(settings.log_level)

@@ -6,11 +6,12 @@ Promises
 - Two lanes. The fast lane gives an item a short first try. What fails there (overran, out of memory, died) is tried
   once more, alone and with the full limits, in the slow lane, which has children of its own: poison never queues in
   front of the innocent. The slow lane is bounded; when it is full the first failure is reported at once.
-- A bounded queue that refuses at once (`Overloaded`), nothing queued. Callers who left are skipped.
+- A bounded queue that refuses at once (`Overloaded`), nothing queued; fair shares between callers (by request id).
+  Callers who left are skipped.
 - Children come from a forkserver that preloaded the worker module, so no process holding threads or an accelerator is
   ever forked, and they end with the parent, even when it is killed.
 
-Not covered: what an item means, fairness between callers, and any sandbox beyond process limits. Linux only.
+Not covered: what an item means, and any sandbox beyond process limits. Linux only.
 """
 
 import asyncio
@@ -18,13 +19,15 @@ import json
 import multiprocessing
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.batching import QueueState
 from service.errors import Overloaded, ScorerUnavailable
+from service.fair_queue import FairQueue
+from service.request_context import request_id
 from service.worker_process import Failure, Outcome, Value, WorkerProcess
 
 __all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
@@ -32,6 +35,8 @@ __all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
 
 WALL_FACTOR = 3
 FIRST_WALL_S = 3.0
+_HEAD_START = 32
+"""Items of a newcomer that go before the shares of those already waiting."""
 _NICENESS = {"fast": 0, "slow": 10}
 """Where cores are few, what overran once must not slow those in front of it."""
 
@@ -50,6 +55,7 @@ class _Item:
     body: bytes
     call: _Call
     index: int
+    caller: str | None
 
 
 class WorkerPool:
@@ -83,13 +89,15 @@ class WorkerPool:
         patience_s = max(WALL_FACTOR * first_try_s, min(FIRST_WALL_S, WALL_FACTOR * cpu_s))
         self._limits = {"fast": (first_try_s, patience_s), "slow": (cpu_s, WALL_FACTOR * cpu_s)}
         self._sizes = {"fast": workers, "slow": slow_workers}
-        self._queues: dict[str, deque[_Item]] = {"fast": deque(), "slow": deque()}
+        self._queues: dict[str, FairQueue[_Item]] = {lane: FairQueue(head_start=_HEAD_START) for lane in self._sizes}
         self._changed = threading.Condition()
         self._working = 0  # items in a child's hands, which may yet move to the slow lane
         self._closing = False
         self._threads: list[threading.Thread] = []
         self._children: set[WorkerProcess] = set()
         self._last_worked: float | None = None
+        self._done = 0
+        self._busy_s = 0.0
 
     def start(self) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -117,15 +125,26 @@ class WorkerPool:
             return []
         call = _Call([None] * len(payloads), len(payloads))
         bodies = [json.dumps(payload).encode() for payload in payloads]
+        caller = request_id.get()
         fast = self._queues["fast"]
         with self._changed:
             if self._closing or not self.alive:
                 raise ScorerUnavailable("the worker pool is not running")
-            if fast and len(fast) + len(payloads) > self._capacity:
-                raise Overloaded(f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for")
-            fast.extend(_Item(body, call, index) for index, body in enumerate(bodies))
+            over = len(fast) + len(payloads) - self._capacity
+            if len(fast) and over > 0:
+                raise Overloaded(
+                    f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for",
+                    retry_after=self._seconds_of(min(over, len(fast))),
+                )
+            entries = [fast.push(caller, _Item(body, call, index, caller), 1) for index, body in enumerate(bodies)]
             self._changed.notify_all()
-        await asyncio.wrap_future(call.done)
+        try:
+            await asyncio.wrap_future(call.done)
+        except asyncio.CancelledError:
+            with self._changed:
+                for entry in entries:
+                    fast.take(entry, served=False)
+            raise
         return [outcome for outcome in call.outcomes if outcome is not None]
 
     @property
@@ -137,7 +156,19 @@ class WorkerPool:
         return len(self._queues["fast"])
 
     def last_worked(self) -> float | None:
-        return self._last_worked
+        """`time.monotonic()` of the last finished item; None before it and once a thread died."""
+        return self._last_worked if self.alive else None
+
+    def state(self) -> QueueState:
+        """Of both lanes; an item is a batch of one, its cost 1."""
+        with self._changed:
+            waiting = sum(map(len, self._queues.values()))
+            oldest = max(queue.oldest_wait_s() for queue in self._queues.values())
+            return QueueState(waiting, waiting, oldest, self._done, self._done, self._done, self._busy_s)
+
+    def _seconds_of(self, items: int) -> float:
+        """How long so many items take the fast lane; one second before anything was measured."""
+        return 1.0 if not self._done else max(1.0, items * self._busy_s / self._done / self._sizes["fast"])
 
     def child_pids(self) -> list[int]:
         with self._changed:
@@ -156,9 +187,13 @@ class WorkerPool:
                     self._settle(lane, item, Failure("no_worker", 1))
                     continue
                 cpu_s, wall_s = self._limits[lane]
+                started = time.monotonic()
                 outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s)
                 # Before the waiter hears of it: whoever has an answer must not find the pool idle.
-                self._last_worked = time.monotonic()
+                with self._changed:
+                    self._last_worked = time.monotonic()
+                    self._done += 1
+                    self._busy_s += self._last_worked - started
                 self._settle(lane, item, outcome)
         finally:
             self._end(child)
@@ -168,12 +203,12 @@ class WorkerPool:
         queue = self._queues[lane]
         with self._changed:
             while True:
-                while queue:
-                    item = queue.popleft()
-                    if not item.call.done.cancelled():
+                while (entry := queue.peek()) is not None:
+                    queue.take(entry)
+                    if not entry.item.call.done.cancelled():
                         self._working += 1
-                        return item
-                if self._closing and not self._queues["fast"] and (lane == "fast" or not self._working):
+                        return entry.item
+                if self._closing and not len(self._queues["fast"]) and (lane == "fast" or not self._working):
                     return None
                 self._changed.wait()
 
@@ -185,7 +220,7 @@ class WorkerPool:
                 if lane == "slow":
                     outcome = Failure(outcome.kind, 2, outcome.detail)
                 elif len(self._queues["slow"]) < self._slow_capacity:
-                    self._queues["slow"].append(item)
+                    self._queues["slow"].push(item.caller, item, 1)
                     return
             call = item.call
             call.outcomes[item.index] = outcome

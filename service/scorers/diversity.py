@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batching import Batcher
+from service.batching import Batcher, QueueState
 from service.errors import ScorerUnavailable
 from service.schema import DiversityGroup, DiversityScored, Failed, Group
 from service.scorers.embedder import EMBEDDED, Embedded, Embedder, Window, joined
@@ -88,6 +88,7 @@ class EmbeddingDiversity:
             budget=self._batch_tokens,
             capacity=self._queue_tokens,
             turn=self._turn,
+            worked=lambda row: not isinstance(row, OutOfMemory),
         )
         self._embedder = embedder
         self._batcher.start()
@@ -113,6 +114,9 @@ class EmbeddingDiversity:
                 "window": self._embedder.window,
             }
         return described
+
+    def queue_state(self) -> QueueState:
+        return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
 
     async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
         """One result a group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from service.batching import Batcher
+from service.batching import Batcher, QueueState
 from service.errors import ScorerUnavailable, SettingsError
 from service.schema import Failed, Group, JudgeGroup
 from service.scorers.backbone import Backbone
@@ -86,7 +86,13 @@ class TransformersJudge:
         self._batch_tokens = batch_tokens
         self._opened: _Opened | None = None
         self._batcher: Batcher[Ids, float | OutOfMemory | None] = Batcher(
-            self.name, self._run, len, budget=batch_tokens, capacity=queue_tokens, turn=turn
+            self.name,
+            self._run,
+            len,
+            budget=batch_tokens,
+            capacity=queue_tokens,
+            turn=turn,
+            worked=lambda score: not isinstance(score, OutOfMemory),
         )
 
     async def open(self) -> None:
@@ -103,6 +109,9 @@ class TransformersJudge:
 
     def last_worked(self) -> float | None:
         return self._batcher.last_worked()
+
+    def queue_state(self) -> QueueState:
+        return self._batcher.state()
 
     def describe(self) -> dict[str, Any]:
         """`stand_in` is true for the embedded model, which is too small to judge well."""
