@@ -2,10 +2,12 @@
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from pydantic import SecretStr
 
 from service.health import probe
 from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
@@ -105,10 +107,10 @@ def _build(settings: Settings) -> Scorers:
     s = settings.scorers
     devices = _Devices()
     return Scorers(
-        verify=_verify(s.verify),
-        judge=_judge(s.judge, devices),
-        nll=_nll(s.nll, devices),
-        diversity=_diversity(s.diversity, devices),
+        verify=_verify(s.verify, settings.api_keys),
+        judge=_judge(s.judge, settings.api_keys, devices),
+        nll=_nll(s.nll, settings.api_keys, devices),
+        diversity=_diversity(s.diversity, settings.api_keys, devices),
         local=_local(s),
     )
 
@@ -118,27 +120,47 @@ def _local(s: ScorersSettings) -> frozenset[str]:
     return frozenset(local - ({"judge"} if s.judge.backend == "openai" else set()))
 
 
-def _remote(name: str, result: type[GroupResult], s: RemoteSettings) -> "RemoteScorer[GroupResult]":
+class _Pods(TypedDict):
+    urls: list[str]
+    timeout_s: float
+    connection_age_s: float
+    api_key: str | None
+
+
+def _pods(s: RemoteSettings, keys: Sequence[SecretStr]) -> _Pods:
+    """How to reach the pods. They are told this process's own first key unless they have one of theirs."""
+    key = s.api_key or next(iter(keys), None)
+    return {
+        "urls": s.urls,
+        "timeout_s": s.timeout_s,
+        "connection_age_s": s.connection_age_s,
+        "api_key": key.get_secret_value() if key is not None else None,
+    }
+
+
+def _remote(
+    name: str, result: type[GroupResult], s: RemoteSettings, keys: Sequence[SecretStr]
+) -> "RemoteScorer[GroupResult]":
     from service.scorers.remote import RemoteScorer
 
-    return RemoteScorer(name, result, url=s.url or "", timeout_s=s.timeout_s)
+    return RemoteScorer(name, result, **_pods(s, keys))
 
 
-def _verify(s: VerifySettings) -> VerifyScorer | None:
+def _verify(s: VerifySettings, keys: Sequence[SecretStr]) -> VerifyScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("verify", VerifyGroup, s)
+        return _remote("verify", VerifyGroup, s, keys)
     from service.scorers.verify import AnswerVerifier
 
     return AnswerVerifier(workers=s.workers, cpu_s=s.cpu_s, memory_mb=s.memory_mb, queue=s.queue)
 
 
-def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
+def _judge(s: JudgeSettings, keys: Sequence[SecretStr], devices: _Devices) -> JudgeScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("judge", JudgeGroup, s)
+        return _remote("judge", JudgeGroup, s, keys)
     from service.scorers.judge_prompt import JudgePrompt
 
     prompt = JudgePrompt.load(s.prompt)
@@ -166,13 +188,13 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
     )
 
 
-def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
+def _nll(s: NllSettings, keys: Sequence[SecretStr], devices: _Devices) -> NllScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
         from service.scorers.remote import RemoteNll
 
-        return RemoteNll("nll", NllGroup, url=s.url or "", timeout_s=s.timeout_s)
+        return RemoteNll("nll", NllGroup, **_pods(s, keys), sticky=True)
     from service.scorers.nll import BackboneNll
 
     engine: dict[str, Any] = {"load": devices.loader("nll", s)}
@@ -193,11 +215,11 @@ def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
     )
 
 
-def _diversity(s: DiversitySettings, devices: _Devices) -> DiversityScorer | None:
+def _diversity(s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices) -> DiversityScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("diversity", DiversityGroup, s)
+        return _remote("diversity", DiversityGroup, s, keys)
     from service.scorers.diversity import EmbeddingDiversity
 
     return EmbeddingDiversity(
