@@ -4,9 +4,9 @@ They live in a registry of their own per app, so that two apps in one process do
 themselves is read when scraped (`service.scorer_metrics`). Logs are in `service.json_logs`.
 """
 
+import math
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
-from statistics import fmean, pstdev
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -131,9 +131,10 @@ class Metrics:
             for value in values:
                 histogram.observe(value)
             if len(values) > 1:
-                mean = fmean(values)
+                mean = sum(values) / len(values)
                 self._means.labels(name).observe(mean)
-                self._deviations.labels(name).observe(pstdev(values, mean))
+                deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+                self._deviations.labels(name).observe(deviation)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""

@@ -140,6 +140,8 @@ class Scorers:
 
 def only(group: Group, members: Sequence[int]) -> Group:
     """The same group with just those candidates, in the order given."""
+    if group.feasible is None and len(members) == len(group.candidates) and list(members) == sorted(set(members)):
+        return group
     return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
 
 

@@ -1,0 +1,56 @@
+"""What HTTP, admission and batching across requests add to the real scorers: the same groups through the service and by
+direct calls, in turns, on the embedded models in one process."""
+
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+
+import httpx
+
+from service.app import create_app
+from service.group_reward import reward_groups
+from service.schema import Group, Rule
+from service.settings import CacheSettings, Settings
+from service.wiring import opened_scorers
+from tests.bench.serving_processes import free_port
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "groups.json"
+ROUNDS = 5
+
+
+def overhead() -> None:
+    asyncio.run(_overhead())
+
+
+async def _overhead() -> None:
+    import uvicorn
+
+    groups = json.loads(EXAMPLES.read_text(encoding="utf-8"))["groups"]
+    settings = Settings(cache=CacheSettings(entries=0))
+    candidates = sum(len(group["candidates"]) for group in groups)
+    async with opened_scorers(settings) as scorers:
+        port = free_port()
+        config = uvicorn.Config(create_app(settings, scorers), port=port, log_level="warning")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        direct: list[float] = []
+        served: list[float] = []
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
+            for _ in range(ROUNDS):
+                began = time.monotonic()
+                await reward_groups([Group(**group) for group in groups], Rule(), scorers)
+                middle = time.monotonic()
+                (await client.post("/v1/reward", json={"groups": groups})).raise_for_status()
+                direct.append(middle - began)
+                served.append(time.monotonic() - middle)
+        server.should_exit = True
+        await serving
+    ours, theirs = statistics.median(served), statistics.median(direct)
+    print(
+        f"overhead {candidates} candidates on the embedded models: {theirs:.2f} s by direct calls, {ours:.2f} s through "
+        f"the service ({(ours / theirs - 1) * 100:+.1f} %, medians of {ROUNDS}; least {min(direct):.2f} and {min(served):.2f} s)"
+    )
