@@ -10,7 +10,8 @@ export TOKENIZERS_PARALLELISM = false
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify clean
+.PHONY: demo train-demo test test-slow test-vllm serve check format bench bench-nll bench-nll-vllm bench-verify \
+  soak-verify bench-serving soak-serving clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -45,6 +46,12 @@ bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
+
+bench-serving: $(STAMP)   ## the service under load and in pieces: rates, overload, scale-out, lost replicas, SIGTERM
+	$(PY) tests/bench/serving.py
+
+soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: memory and lost requests, minute by minute
+	$(PY) tests/bench/serving_soak.py
 
 # Peers run in environments of their own: what they pin must not reach the service.
 LM_EVAL := build/lm-eval/bin/python

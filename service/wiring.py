@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from pydantic import SecretStr
 
 from service.health import probe
-from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
+from service.schema import (
+    DiversityGroup,
+    Failed,
+    GroupScores,
+    JudgeGroup,
+    JudgeScored,
+    NllGroup,
+    NllScored,
+    VerifyGroup,
+)
+from service.score_store import SharedStore
 from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
 from service.settings import (
+    CacheSettings,
     DiversitySettings,
     JudgeSettings,
     NllSettings,
@@ -28,6 +39,9 @@ if TYPE_CHECKING:
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 log = logging.getLogger(__name__)
+
+MOST_EMBEDDINGS = 10_000
+"""A vector is some kilobytes where a score is some bytes."""
 
 
 @asynccontextmanager
@@ -106,13 +120,41 @@ class _Devices:
 def _build(settings: Settings) -> Scorers:
     s = settings.scorers
     devices = _Devices()
+    remembering = _Remembering(settings.cache)
     return Scorers(
         verify=_verify(s.verify, settings.api_keys),
-        judge=_judge(s.judge, settings.api_keys, devices),
-        nll=_nll(s.nll, settings.api_keys, devices),
-        diversity=_diversity(s.diversity, settings.api_keys, devices),
+        judge=remembering.judge(_judge(s.judge, settings.api_keys, devices), s.judge),
+        nll=remembering.nll(_nll(s.nll, settings.api_keys, devices), s.nll),
+        diversity=_diversity(s.diversity, settings.api_keys, devices, settings.cache.entries),
         local=_local(s),
     )
+
+
+class _Remembering:
+    """Puts a cache before the scorers of this process; pods remember for themselves, so a gateway holds no state."""
+
+    def __init__(self, s: CacheSettings) -> None:
+        self._s = s
+
+    def judge(self, judge: JudgeScorer | None, s: JudgeSettings) -> JudgeScorer | None:
+        from service.scorers.cached import CachedScorer
+
+        if judge is None or not self._wanted(s):
+            return judge
+        return CachedScorer(judge, JudgeGroup, JudgeScored, entries=self._s.entries, shared=self._shared())
+
+    def nll(self, nll: NllScorer | None, s: NllSettings) -> NllScorer | None:
+        from service.scorers.cached import CachedNll
+
+        if nll is None or not self._wanted(s):
+            return nll
+        return CachedNll(nll, NllGroup, NllScored, entries=self._s.entries, shared=self._shared())
+
+    def _wanted(self, s: RemoteSettings) -> bool:
+        return s.where == "local" and self._s.entries > 0
+
+    def _shared(self) -> SharedStore | None:
+        return SharedStore(self._s.redis_url.get_secret_value()) if self._s.redis_url is not None else None
 
 
 def _local(s: ScorersSettings) -> frozenset[str]:
@@ -215,7 +257,9 @@ def _nll(s: NllSettings, keys: Sequence[SecretStr], devices: _Devices) -> NllSco
     )
 
 
-def _diversity(s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices) -> DiversityScorer | None:
+def _diversity(
+    s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices, *, remembered: int
+) -> DiversityScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
@@ -228,5 +272,6 @@ def _diversity(s: DiversitySettings, keys: Sequence[SecretStr], devices: _Device
         device=s.device,
         batch_tokens=s.batch_tokens,
         queue_tokens=s.queue_tokens,
+        remembered=min(remembered, MOST_EMBEDDINGS),
         turn=devices.turn(s.device),
     )

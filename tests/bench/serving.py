@@ -142,8 +142,7 @@ def term(seconds: float) -> None:
             server.send(signal.SIGTERM)
             at = time.monotonic()
             await asyncio.gather(*inside)
-            while server.process.poll() is None:
-                await asyncio.sleep(0.05)
+            await asyncio.to_thread(server.process.wait)
             return time.monotonic() - at
 
         ended = asyncio.run(scenario())

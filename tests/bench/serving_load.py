@@ -1,4 +1,4 @@
-"""Load over plain sockets, cheap enough not to be what is measured: prepared bodies, bounded connections, counted answers."""
+"""Load over plain sockets, cheap enough not to be what is measured: prepared bodies, bounded connections, a tally."""
 
 import asyncio
 import json
@@ -87,8 +87,8 @@ class Connection:
 async def keep_posting(
     url: str, path: str, bodies: Sequence[bytes], *, connections: int, until: float, tally: Tally, pause_s: float = 0.0
 ) -> None:
-    """So many connections, each with one request under way, until the moment (monotonic). pause_s: between requests of a
-    connection, also after a refusal."""
+    """So many connections, each with one request under way, until the moment (monotonic). pause_s: between requests of
+    a connection, also after a refusal."""
 
     async def one(number: int) -> None:
         connection = Connection(url, path)
