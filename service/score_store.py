@@ -1,7 +1,8 @@
 """Remembered scores: a least-recently-used table in this process, and Redis behind it where one is set.
 
 Values are bytes under keys that say everything a score depends on. A store that does not answer is a miss and a
-count, never an error: after a failure it is left alone for a while. Not covered: what is remembered (`service.scorers.cached`).
+count, never an error: after a failure it is left alone for a while. What is remembered is up to the caller
+(`service.scorers.cached`).
 """
 
 import asyncio

@@ -258,7 +258,7 @@ def _nll(s: NllSettings, keys: Sequence[SecretStr], devices: _Devices) -> NllSco
 
 
 def _diversity(
-    s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices, *, remembered: int
+    s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices, remembered: int
 ) -> DiversityScorer | None:
     if s.where == "off":
         return None

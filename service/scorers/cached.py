@@ -96,9 +96,7 @@ class CachedScorer(Generic[GroupResult]):
         # Whoever was waited for may have left or failed: what is still missing is nobody's now.
         missing = {key: place for place, key in reversed(list(enumerate(keys))) if key not in items}
         items |= await self._compute(group, missing)
-        return self._result.model_construct(
-            {"id", "candidates"}, id=group.id or "", candidates=[items[k] for k in keys]
-        )
+        return self._result.model_validate({"id": group.id or "", "candidates": [items[key] for key in keys]})
 
     async def _look_up(self, keys: list[bytes]) -> dict[bytes, bytes]:
         known = {key: value for key in keys if (value := self._table.get(key)) is not None}

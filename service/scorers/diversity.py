@@ -136,9 +136,8 @@ class EmbeddingDiversity:
     async def _embed(self, texts: list[str]) -> dict[str, Embedded | Failed]:
         if self._embedder is None or self._batcher is None:
             raise ScorerUnavailable("diversity is not open")
-        found: dict[str, Embedded | Failed] = {
-            text: self._remembered[text] for text in texts if text in self._remembered
-        }
+        kept = self._remembered
+        found: dict[str, Embedded | Failed] = {text: kept[text] for text in texts if text in kept}
         for text in found:
             kept.move_to_end(text)
         new = [text for text in texts if text not in found]

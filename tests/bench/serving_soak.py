@@ -7,6 +7,7 @@ first two minutes, or a request that was let in was lost.
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ async def _soak(front: Server, pod: Server, minutes: int) -> int:
         await asyncio.sleep(60)
         sizes.append((front.rss_mb(), pod.rss_mb()))
         print(
-            f"minute {minute:2}: {dict(tally.statuses)}, lost {tally.lost}, failed candidates {tally.failed_candidates}, "
+            f"minute {minute:2}: {dict(tally.statuses)}, lost {tally.lost}, failed {tally.failed_candidates}, "
             f"gateway {sizes[-1][0]:.0f} MB, pod {sizes[-1][1]:.0f} MB (load average {load_average()})",
             flush=True,
         )
@@ -69,10 +70,8 @@ async def _rude(url: str, content: bytes, until: float) -> None:
                 {"content": content, "headers": {"X-Deadline-Ms": "20"}},
                 {"content": content[: len(content) // 2]},
             ):
-                try:
+                with contextlib.suppress(httpx.HTTPError):
                     await client.post("/v1/nll", **options)  # type: ignore[arg-type]
-                except httpx.HTTPError:
-                    pass
                 await asyncio.sleep(0.2)
 
 
