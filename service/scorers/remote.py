@@ -247,9 +247,10 @@ class RemoteScorer(Generic[GroupResult]):
                     job.future.set_result(result)
         elif isinstance(outcome, Busy):
             replica.busy(outcome.seconds)
+            rest_s = self._replicas.rest_left()
             for job in jobs:
-                if outcome.seconds >= job.due - time.monotonic():
-                    _fail(job, Overloaded(f"{self.name} is busy everywhere", retry_after=outcome.seconds))
+                if rest_s >= job.due - time.monotonic():
+                    _fail(job, Overloaded(f"{self.name} is busy everywhere", retry_after=rest_s))
                 elif not job.future.done():
                     self._queue.push(job.caller, job, len(job.group.candidates))
         elif isinstance(outcome, Rejected) and not (outcome.too_large and len(jobs) > 1):

@@ -167,6 +167,11 @@ class Replicas:
         idle = [r for r in ready if r.under_way == least]
         return idle[self._turn % len(idle)]
 
+    def rest_left(self) -> float:
+        """Seconds until one that is well may be asked again; 0 where one may, or none is well."""
+        now = time.monotonic()
+        return max(0.0, min((r.rests_until - now for r in self._all.values() if r.well), default=0.0))
+
     async def close(self) -> None:
         for replica in self:
             await replica.close()
