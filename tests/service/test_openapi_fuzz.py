@@ -1,7 +1,7 @@
 """What the description promises holds for whatever fits it, and for what does not: no 5xx, no undocumented status."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 from tests.live_server import serve_app
 from tests.plain_scorers import plain_scorers
@@ -9,18 +9,26 @@ from tests.plain_scorers import plain_scorers
 schemathesis = pytest.importorskip("schemathesis")
 
 
-@pytest.fixture(scope="module")
-def described():
-    with serve_app(plain_scorers()) as server:
-        yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-
-
-schema = schemathesis.pytest.from_fixture("described")
-
-
 @pytest.mark.slow
-@schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_nothing_sent_gets_an_answer_that_is_not_described(case):
-    checks = (schemathesis.checks.not_a_server_error, schemathesis.checks.CHECKS.get_one("status_code_conformance"))
-    case.call_and_validate(checks=list(checks))
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.name)
+def test_nothing_sent_gets_an_answer_that_is_not_described(mode):
+    checks = [
+        schemathesis.checks.not_a_server_error,
+        schemathesis.checks.CHECKS.get_one("status_code_conformance"),
+        schemathesis.checks.CHECKS.get_one("content_type_conformance"),
+        schemathesis.checks.CHECKS.get_one("response_schema_conformance"),
+    ]
+    with serve_app(plain_scorers()) as server:
+        described = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+        paths = []
+        for found in described.get_all_operations():
+            operation = found.ok()
+            paths.append(operation.path)
+
+            @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def fuzz(case):
+                case.call_and_validate(checks=checks)
+
+            fuzz()
+        assert len(paths) == 9
