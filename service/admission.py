@@ -8,6 +8,7 @@ Not covered: what a body may look like (`service.request_body`), and tokens that
 (`service.batching`), which have bounds of their own.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -18,6 +19,8 @@ from service.errors import DeadlineExceeded, Overloaded, ScorerUnavailable
 SMALL = 64
 """A request below this part of the bound counts as small; the last tenth of the room is kept for such."""
 WINDOW_S = 0.5
+LEAST_S = 0.05
+"""A deadline shorter than this is kept by nothing that is worth scoring."""
 FRESH_S = 30.0
 """A measured rate older than this refuses nobody: things may have changed."""
 
@@ -131,8 +134,10 @@ class Admission:
         self.bytes_inside = 0
         self._waiting_bytes = waiting_bytes
 
-    def check_open(self, names: Iterable[str]) -> None:
+    def check_open(self, names: Iterable[str], *, seconds: float) -> None:
         """Raise what a request would meet whatever it holds, before its body costs anything."""
+        if seconds < LEAST_S:
+            raise Overloaded(f"nothing is done in {seconds:g} s; allow at least {LEAST_S:g} s by X-Deadline-Ms")
         if self.closing:
             raise ScorerUnavailable("this process is shutting down; send the request again")
         for name in names:
@@ -146,7 +151,7 @@ class Admission:
         while the process ends.
         """
         names = [name for name in names if name in self.loads]
-        self.check_open(names)
+        self.check_open(names, seconds=math.inf)
         for name in names:
             load = self.loads[name]
             if (over := load.room_for(candidates)) > 0:

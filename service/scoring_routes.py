@@ -107,7 +107,7 @@ def scoring_routes(
         async def answered(request: Request, seconds: float) -> schema.Answer[Any]:
             due = time.monotonic() + seconds
             try:
-                admission.check_open(every)
+                admission.check_open(every, seconds=seconds)
             except RewrightError:
                 await body_read_by(due, drop_body(request))
                 raise

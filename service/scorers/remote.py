@@ -27,6 +27,7 @@ from service.fair_queue import Entry, FairQueue
 from service.request_context import request_id, seconds_left
 from service.schema import Failed, Group, GroupScores, NllGroup
 from service.scorers.contract import ReplicaState
+from service.scorers.remote_health import UnderWay, look_after
 from service.scorers.remote_post import Answered, Broken, Busy, Post, Rejected, send
 from service.scorers.replicas import LOOK_UP_EVERY_S, Replica, Replicas
 
@@ -38,12 +39,6 @@ POST_CANDIDATES = 64
 TEND_EVERY_S = 0.25
 PATIENCE_S = 3.0
 """With no replica well for so long, work fails at once instead of waiting for one."""
-QUIET_S = 0.5
-"""A replica at work that has answered nothing for so long is asked whether it lives,"""
-HEALTH_S = 0.75
-"""within so many seconds, and is away after two misses."""
-SLOW_S = 3.0
-"""A post that takes longer than this and eight times the usual, while others answer, is given up and sent elsewhere."""
 INFO_EVERY_S = 10.0
 
 
@@ -58,14 +53,6 @@ class _Job:
     future: "asyncio.Future[Any]"
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     avoid: list[Replica] = field(default_factory=list)
-
-
-@dataclass(slots=True, eq=False)
-class _UnderWay:
-    replica: Replica
-    jobs: list[_Job]
-    since: float
-    task: "asyncio.Task[None]"
 
 
 class RemoteScorer(Generic[GroupResult]):
@@ -94,7 +81,7 @@ class RemoteScorer(Generic[GroupResult]):
         self._replicas = Replicas(urls, api_key=api_key, connection_age_s=connection_age_s)
         self._post = Post(name, result)
         self._queue: FairQueue[_Job] = FairQueue(head_start=POST_CANDIDATES)
-        self._under_way: set[_UnderWay] = set()
+        self._under_way: set[UnderWay] = set()
         self._chores: list[asyncio.Task[None]] = []
         self._served_by: dict[str, Any] = {}
         self._last_worked: float | None = None
@@ -216,11 +203,11 @@ class RemoteScorer(Generic[GroupResult]):
 
     def _start(self, replica: Replica, jobs: list[_Job]) -> None:
         task = asyncio.create_task(self._deliver(replica, jobs), context=jobs[0].context)
-        under_way = _UnderWay(replica, jobs, time.monotonic(), task)
+        under_way = UnderWay(replica, jobs, time.monotonic(), task)
         self._under_way.add(under_way)
         task.add_done_callback(lambda _: self._ended(under_way))
 
-    def _ended(self, under_way: _UnderWay) -> None:
+    def _ended(self, under_way: UnderWay) -> None:
         self._under_way.discard(under_way)
         under_way.replica.under_way -= sum(len(job.group.candidates) for job in under_way.jobs)
         if self._chores:
@@ -283,50 +270,17 @@ class RemoteScorer(Generic[GroupResult]):
     # --- chores -------------------------------------------------------------------------------------------------------
 
     async def _tend(self) -> None:
-        """Notice replicas that hang or came back, give up what cannot be done, and hand out what waits."""
+        """Give up what cannot be done, and hand out what waits."""
         while True:
             await asyncio.sleep(TEND_EVERY_S)
+            await look_after(self._replicas, self._under_way, usual_s=self._usual_s or self._timeout_s)
             now = time.monotonic()
-            replicas = list(self._replicas)
-            quiet = {u.replica for u in self._under_way if now - max(u.since, u.replica.answered_at) > QUIET_S}
-            away = {r for r in replicas if not r.well and r.rests_until <= now}
-            await asyncio.gather(*(self._check(r, "/healthz") for r in quiet), *(self._ask_back(r) for r in away))
-            self._give_up_slow()
             if any(replica.well for replica in self._replicas):
                 self._last_well = now
             elif now - self._last_well > PATIENCE_S:
                 for job in self._queue.drain():
                     _fail(job, ScorerUnavailable(f"{self.name}: no replica of {','.join(self._urls)} answers"))
             self._dispatch()
-
-    async def _check(self, replica: Replica, path: str) -> None:
-        if await _answers(replica, path, HEALTH_S):
-            replica.misses = 0
-            return
-        replica.misses += 1
-        if replica.misses >= 2 and replica.well:
-            replica.fails("does not answer its health check")
-            self._give_up(replica)
-
-    async def _ask_back(self, replica: Replica) -> None:
-        if await _answers(replica, "/readyz", HEALTH_S):
-            replica.returns()
-        else:
-            replica.fails("not ready")
-
-    def _give_up_slow(self) -> None:
-        now = time.monotonic()
-        longest = max(SLOW_S, 8 * (self._usual_s or self._timeout_s))
-        for u in list(self._under_way):
-            others = [r for r in self._replicas if r is not u.replica and r.well and r.answered_at > u.since]
-            if u.replica.well and others and now - max(u.since, u.replica.answered_at) > longest:
-                u.replica.fails("much slower than the others")
-                self._give_up(u.replica)
-
-    def _give_up(self, replica: Replica) -> None:
-        for under_way in list(self._under_way):
-            if under_way.replica is replica:
-                under_way.task.cancel()
 
     async def _watch_addresses(self) -> None:
         while True:
@@ -350,15 +304,6 @@ class RemoteNll(RemoteScorer[NllGroup]):
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[NllGroup]:
         return await self._score(groups, tokens=tokens)
-
-
-async def _answers(replica: Replica, path: str, seconds: float) -> bool:
-    """Whether it answers in time with anything but trouble of its own."""
-    try:
-        async with asyncio.timeout(seconds), replica.client() as client:
-            return (await client.get(path)).status_code < httpx.codes.INTERNAL_SERVER_ERROR
-    except (httpx.HTTPError, TimeoutError):
-        return False
 
 
 def _fail(job: _Job, trouble: RewrightError) -> None:
