@@ -1,9 +1,13 @@
 """Fair shares: whose turn it is among callers of very different size."""
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.fair_queue import FairQueue
+from service.fair_slots import FairSlots
+from service.request_context import request_id
 
 
 def picks(queue):
@@ -57,3 +61,28 @@ def test_everything_comes_out_once_and_each_caller_in_order(pushed, data):
         mine = [n for c, n in out if c == caller]
         assert mine == sorted(mine)
     assert len(queue) == queue.cost == 0 and queue.oldest_wait_s() == 0.0
+
+
+def test_slots_are_shared_fairly_and_given_back_by_those_who_leave():
+    async def scenario():
+        slots = FairSlots(2)
+        order = []
+
+        async def work(name):
+            request_id.set(name)
+            async with slots:
+                order.append(name)
+                await asyncio.sleep(0)
+
+        large = [asyncio.create_task(work("large")) for _ in range(50)]
+        await asyncio.sleep(0)
+        small = asyncio.create_task(work("small"))
+        await asyncio.sleep(0)
+        for task in large[10:20]:
+            task.cancel()
+        await asyncio.gather(*large, small, return_exceptions=True)
+        assert order.index("small") <= 6 and len(order) == 41
+        async with slots, asyncio.timeout(1):
+            await slots.acquire()
+
+    asyncio.run(scenario())
