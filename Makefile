@@ -14,7 +14,8 @@ test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm bench-judge test-vllm bench-verify soak-verify clean
+.PHONY: demo train-demo test test-slow test-vllm serve check format bench bench-nll bench-nll-vllm bench-judge \
+  bench-verify soak-verify bench-serving soak-serving clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -54,6 +55,12 @@ bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
+
+bench-serving: $(STAMP)   ## the service under load and in pieces: rates, overload, scale-out, lost replicas, SIGTERM
+	$(PY) tests/bench/serving.py
+
+soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: memory and lost requests, minute by minute
+	$(PY) tests/bench/serving_soak.py
 
 bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
 	$(PY) tests/bench/nll.py --lm-eval-python $(LM_EVAL) $$(test -x $(VLLM) && echo --vllm-python $(VLLM))

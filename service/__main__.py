@@ -1,8 +1,8 @@
 """`python -m service` (or `rewright serve`): parse settings, open the scorers, run uvicorn."""
 
 import asyncio
+import math
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -35,25 +35,29 @@ def main(config: Path | None = None) -> int:
 async def _serve(settings: Settings) -> None:
     import uvicorn
 
+    from service import tracing
     from service.app import create_app
-    from service.telemetry import log_as_json
+    from service.json_logs import log_as_json
+    from service.leaving import LeavingServer
     from service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
-    # uvicorn takes SIGTERM and SIGINT, drains, and raises them again for whoever had them before. That is here: were it
-    # the default, the process would die before its scorers are closed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    if settings.otlp_endpoint is not None:
+        tracing.configure(settings.otlp_endpoint)
     async with opened_scorers(settings) as scorers:
+        app = create_app(settings, scorers)
         config = uvicorn.Config(
-            create_app(settings, scorers),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
+            # Whatever was let in is done, or past its deadline, by then.
+            timeout_graceful_shutdown=math.ceil(settings.longest_s) + 1,
         )
-        await uvicorn.Server(config).serve()
+        await LeavingServer(config, app.state.admission, leave_s=settings.leave_s).run_until_signal()
+    tracing.flush()
 
 
 if __name__ == "__main__":

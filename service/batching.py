@@ -1,34 +1,49 @@
 """A bounded queue that turns whatever waits into budgeted batches on one thread.
 
-There is no timer: what arrived while the device was busy is the next batch. A full queue refuses at once
-(`Overloaded`), callers who left are skipped, a batch that raises is tried again item by item once, and if the thread
-itself dies every waiter fails and `alive` turns false. The order inside a batch is the order of arrival.
+There is no timer: what arrived while the device was busy is the next batch. Callers (by request id) get fair shares, so
+that a large request does not starve a small one. A full queue refuses at once (`Overloaded`) and says when to come
+again, callers who left are dropped, a batch that raises is tried again item by item once, and if the thread itself dies
+every waiter fails and `last_worked` is None from then on.
 
 Knows nothing about scoring: an item is anything with a cost, a result whatever `run` returns for it.
-Not covered: priorities and fair shares between callers.
 """
 
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
+from service import tracing
 from service.errors import Overloaded, ScorerUnavailable
+from service.fair_queue import FairQueue
+from service.request_context import request_id
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True)
+class QueueState(NamedTuple):
+    """What waits and what was done since the start. Cost is in the queue's own unit, tokens for models."""
+
+    waiting: int
+    waiting_cost: int
+    oldest_wait_s: float
+    batches: int = 0
+    batch_items: int = 0
+    batch_cost: int = 0
+    busy_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Result]):
     item: Item
     cost: int
-    future: "Future[Result]"
+    trace: tracing.Place = field(default_factory=tracing.here)
+    future: "Future[Result]" = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class Batcher(Generic[Item, Result]):
     budget: the largest summed cost of one batch (an item dearer than that runs alone).
     capacity: the largest summed cost that may wait.
     turn: held while `run` works, so that several batchers on one device take turns instead of fighting for it.
+    worked: whether a result shows that the device did its work; a batch without any such result is no sign of life.
     """
 
     def __init__(
@@ -53,6 +69,7 @@ class Batcher(Generic[Item, Result]):
         budget: int,
         capacity: int,
         turn: AbstractContextManager[object] | None = None,
+        worked: Callable[[Result], bool] = lambda result: True,
     ) -> None:
         self._name = name
         self._run = run
@@ -60,13 +77,14 @@ class Batcher(Generic[Item, Result]):
         self._budget = budget
         self._capacity = capacity
         self._turn = turn if turn is not None else nullcontext()
-        self._queue: deque[_Waiting[Item, Result]] = deque()
-        self._waiting_cost = 0
+        self._worked = worked
+        self._queue: FairQueue[_Waiting[Item, Result]] = FairQueue(head_start=budget)
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._last_worked: float | None = None
         self._rate: float | None = None
+        self._done = QueueState(0, 0, 0.0)
 
     # --- for the event loop -------------------------------------------------------------------------------------------
 
@@ -88,25 +106,29 @@ class Batcher(Generic[Item, Result]):
         Raises `Overloaded` (nothing was queued) when the items do not fit into the queue, and `ScorerUnavailable` when
         the thread is gone. Cancelling the call drops what has not started.
         """
-        waiting = [_Waiting(item, self._cost(item), Future[Result]()) for item in items]
+        waiting = [_Waiting[Item, Result](item, self._cost(item)) for item in items]
         total = sum(w.cost for w in waiting)
+        caller = request_id.get()
         with self._changed:
             if self._closing or not self.alive:
                 raise ScorerUnavailable(f"{self._name} is not running")
             # An empty queue takes anything, else work larger than the whole queue could never be done.
-            if self._waiting_cost and self._waiting_cost + total > self._capacity:
+            over = self._queue.cost + total - self._capacity
+            if self._queue.cost and over > 0:
                 raise Overloaded(
-                    f"{self._name} has no room: {self._waiting_cost} of {self._capacity} in use, {total} asked for",
-                    retry_after=self._seconds_of(self._waiting_cost),
+                    f"{self._name} has no room: {self._queue.cost} of {self._capacity} in use, {total} asked for",
+                    retry_after=self._seconds_of(min(over, self._queue.cost)),
                 )
-            self._queue.extend(waiting)
-            self._waiting_cost += total
+            entries = [self._queue.push(caller, w, w.cost) for w in waiting]
             self._changed.notify_all()
         try:
             return await asyncio.gather(*(asyncio.wrap_future(w.future) for w in waiting), return_exceptions=True)  # type: ignore[return-value]
-        finally:
-            for w in waiting:
-                w.future.cancel()
+        except asyncio.CancelledError:
+            with self._changed:
+                for entry in entries:
+                    self._queue.take(entry, served=False)
+                    entry.item.future.cancel()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -114,10 +136,17 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def waiting_cost(self) -> int:
-        return self._waiting_cost
+        return self._queue.cost
 
     def last_worked(self) -> float | None:
-        return self._last_worked
+        """`time.monotonic()` of the last batch in which something was done; None before it and once the thread died."""
+        return self._last_worked if self.alive else None
+
+    def state(self) -> QueueState:
+        with self._changed:
+            return self._done._replace(
+                waiting=len(self._queue), waiting_cost=self._queue.cost, oldest_wait_s=self._queue.oldest_wait_s()
+            )
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -127,8 +156,7 @@ class Batcher(Generic[Item, Result]):
                 self._work(batch)
         finally:
             with self._changed:
-                left, self._queue = list(self._queue), deque()
-                self._waiting_cost = 0
+                left = list(self._queue.drain())
                 self._closing = True
             for w in left:
                 if w.future.set_running_or_notify_cancel():
@@ -140,12 +168,11 @@ class Batcher(Generic[Item, Result]):
             while True:
                 batch: list[_Waiting[Item, Result]] = []
                 cost = 0
-                while self._queue and (not batch or cost + self._queue[0].cost <= self._budget):
-                    w = self._queue.popleft()
-                    self._waiting_cost -= w.cost
-                    if w.future.set_running_or_notify_cancel():
-                        batch.append(w)
-                        cost += w.cost
+                while (entry := self._queue.peek()) is not None and (not batch or cost + entry.cost <= self._budget):
+                    self._queue.take(entry)
+                    if entry.item.future.set_running_or_notify_cancel():
+                        batch.append(entry.item)
+                        cost += entry.cost
                 if batch or self._closing:
                     return batch
                 self._changed.wait()
@@ -153,23 +180,41 @@ class Batcher(Generic[Item, Result]):
     def _work(self, batch: list[_Waiting[Item, Result]]) -> None:
         started = time.monotonic()
         try:
-            outcomes = self._outcomes([w.item for w in batch])
+            with tracing.device_work(self._name, [w.trace for w in batch]):
+                outcomes = self._outcomes([w.item for w in batch])
         except BaseException as fatal:
             # The thread ends here; the batch's waiters must not wait for ever.
             for w in batch:
                 w.future.set_exception(ScorerUnavailable(f"{self._name} died: {type(fatal).__name__}"))
             raise
-        # Before the waiters hear of it, and only where something was done: a device on which everything fails must
-        # not look alive because it fails often.
-        if not all(isinstance(outcome, _Raised) for outcome in outcomes):
-            self._last_worked = time.monotonic()
-            rate = sum(w.cost for w in batch) / max(self._last_worked - started, 1e-6)
-            self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
+        self._note(batch, outcomes, time.monotonic() - started)
         for w, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, _Raised):
                 w.future.set_exception(outcome.error)
             else:
                 w.future.set_result(outcome)
+
+    def _note(
+        self, batch: list[_Waiting[Item, Result]], outcomes: "Sequence[Result | _Raised]", seconds: float
+    ) -> None:
+        """Before the waiters hear of it; a device on which everything fails must not look alive for failing often."""
+        cost = sum(w.cost for w in batch)
+        with self._changed:
+            self._done = self._done._replace(
+                batches=self._done.batches + 1,
+                batch_items=self._done.batch_items + len(batch),
+                batch_cost=self._done.batch_cost + cost,
+                busy_s=self._done.busy_s + seconds,
+            )
+            if not any(not isinstance(outcome, _Raised) and self._worked(outcome) for outcome in outcomes):
+                return
+            self._last_worked = time.monotonic()
+            rate = cost / max(seconds, 1e-6)
+            if self._rate is None or not len(self._queue):
+                # A batch that emptied the queue says only that the device is at least this fast.
+                self._rate = max(rate, self._rate or 0.0)
+            else:
+                self._rate = 0.8 * self._rate + 0.2 * rate
 
     def _outcomes(self, items: list[Item]) -> "Sequence[Result | _Raised]":
         try:

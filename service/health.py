@@ -8,9 +8,10 @@ has been idle for a while is given one tiny group and must score it. Remote scor
 import asyncio
 import itertools
 import time
+import uuid
 from typing import Any
 
-from service.errors import RewrightError
+from service.errors import Overloaded, RewrightError
 from service.schema import Failed, Group
 from service.scorers.contract import Scorer, Scorers
 
@@ -21,11 +22,12 @@ def probe() -> Group:
     """A tiny group that every scorer can score. Each call gives another one whose answer takes algebra, so that neither
     a cache nor a comparison of texts can answer for a worker that is dead."""
     n = next(_numbers)
+    mark = uuid.uuid4().hex[:8]
     return Group(
         id="probe",
-        problem=f"Simplify sin({n}x)cos({n}x).",
+        problem=f"Simplify sin({n}x)cos({n}x). ({mark})",
         reference=f"By the double angle formula it is \\boxed{{\\frac{{1}}{{2}}\\sin({2 * n}x)}}.",
-        candidates=[f"It is already simple, so the answer is \\boxed{{\\sin({n}x)\\cos({n}x)}}."],
+        candidates=[f"({mark}) It is already simple, so the answer is \\boxed{{\\sin({n}x)\\cos({n}x)}}."],
     )
 
 
@@ -58,6 +60,9 @@ class Readiness:
             # Deep in a queue is not dead: what counts is whether anything was finished meanwhile.
             worked = scorer.last_worked()
             return None if worked is not None and worked >= before else f"no answer in {PROBE_TIMEOUT_S:.0f} s"
+        except Overloaded as full:
+            # A full queue is no sickness, as long as the worker that empties it lives.
+            return None if scorer.last_worked() is not None else full.message
         except RewrightError as trouble:
             return trouble.message
         item = result.candidates[0]

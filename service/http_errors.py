@@ -23,6 +23,7 @@ from service.errors import (
     TooLarge,
     Unauthorized,
 )
+from service.json_logs import place_of
 from service.schema import ErrorAnswer, ErrorBody
 
 log = logging.getLogger(__name__)
@@ -84,5 +85,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def other(_: Request, error: Exception) -> JSONResponse:
-        # Starlette logs it with its traceback.
+        log.error("unforeseen error: %s", place_of(error))
         return error_response(unforeseen())

@@ -3,13 +3,16 @@
 Raises only `service.errors`; no message holds text of a problem, a reference or a candidate.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from service.errors import InvalidRequest, TooLarge
+from service.admission import Admission
+from service.errors import InvalidRequest, Overloaded, RequestError, TooLarge
+from service.request_life import body_read_by
 from service.schema import Group, ScoreRequest
 from service.settings import LimitSettings
 
@@ -34,9 +37,62 @@ _MENDS = {
 }
 
 
-async def read_score_request(request: Request, endpoint: str, limits: LimitSettings) -> ScoreRequest:
+@asynccontextmanager
+async def body_of(request: Request, admission: Admission, limits: LimitSettings, due: float) -> AsyncIterator[bytes]:
+    """The raw body, counted among the bytes inside for as long as the context lasts.
+
+    Raises `TooLarge`, `DeadlineExceeded` where it is not here at `due` (monotonic), and `Overloaded` where too many
+    bodies are inside. A refused body is read and dropped, within reason, so that ordinary clients finish sending and
+    read the answer.
+    """
+    held = [0]
+    try:
+        yield await body_read_by(due, _read(request, admission, limits, held))
+    finally:
+        admission.release(held[0])
+
+
+async def _read(request: Request, admission: Admission, limits: LimitSettings, held: list[int]) -> bytes:
+    """The whole body. `held[0]` is what the caller must release, whatever happens."""
+    limit = limits.body_mb << 20
+    chunks: list[bytes] = []
+    size = 0
+    refusal: RequestError | None = None
+    async for chunk in request.stream():
+        size += len(chunk)
+        if refusal is None and size > limit:
+            refusal = TooLarge(
+                f"the body is larger than limits.body_mb = {limits.body_mb} MiB; send fewer groups a request",
+                detail={"limit": "limits.body_mb", "value": limits.body_mb},
+            )
+        if refusal is None:
+            try:
+                admission.hold(len(chunk), own=held[0])
+            except Overloaded as full:
+                refusal = full
+        if refusal is None:
+            held[0] += len(chunk)
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+            if size > limit + _DRAINED:
+                break
+    if refusal is not None:
+        raise refusal
+    return b"".join(chunks)
+
+
+async def drop_body(request: Request) -> None:
+    """Read the body of a request that was refused already, within reason."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _DRAINED:
+            break
+
+
+def parse(body: bytes, endpoint: str, limits: LimitSettings) -> ScoreRequest:
     """The parsed body, with an id for every group. Raises `TooLarge` or `InvalidRequest`."""
-    body = await _read_body(request, limits.body_mb << 20)
     try:
         score_request = ScoreRequest.model_validate_json(body)
     except ValidationError as error:
@@ -45,24 +101,6 @@ async def read_score_request(request: Request, endpoint: str, limits: LimitSetti
     _check_limits(named.groups, limits)
     _check_needs(named.groups, endpoint)
     return named
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > limit + _DRAINED:
-            break
-    # Reading on a while past the limit lets ordinary clients finish sending and read the answer.
-    if size > limit:
-        raise TooLarge(
-            f"the body is larger than limits.body_mb = {limit >> 20} MiB; send fewer groups a request",
-            detail={"limit": "limits.body_mb", "value": limit >> 20},
-        )
-    return b"".join(chunks)
 
 
 def _check_limits(groups: Sequence[Group], limits: LimitSettings) -> None:

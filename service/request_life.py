@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DeadlineExceeded
-from service.telemetry import Metrics, adopt_request_id
+from service.request_context import adopt_request_id
+from service.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -21,8 +22,22 @@ class CallerGone(Exception):
     """The caller closed the connection; nobody will read an answer."""
 
 
-async def before_deadline(request: Request, work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """The result of `work`, cancelled when the deadline passes (`DeadlineExceeded`) or the caller leaves."""
+async def body_read_by(due: float, reading: Awaitable[T]) -> T:
+    """What `reading` gives. Raises `DeadlineExceeded` at `due` (monotonic) and `CallerGone` when the caller leaves."""
+    try:
+        async with asyncio.timeout(due - time.monotonic()):
+            return await reading
+    except TimeoutError:
+        raise DeadlineExceeded("the body was not here in time; allow more by X-Deadline-Ms") from None
+    except ClientDisconnect:
+        raise CallerGone from None
+
+
+async def while_caller_waits(request: Request, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The result of `work`, cancelled when the deadline passes (`DeadlineExceeded`) or the caller left (`CallerGone`).
+
+    The body must have been read, since both are heard of by the same messages.
+    """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_left(request))
     try:

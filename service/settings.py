@@ -32,15 +32,30 @@ class RemoteSettings(_Block):
     """What every scorer's block begins with: where the scorer works, and how to reach it elsewhere."""
 
     where: Where = "local"
-    url: str | None = Field(None, description="The pod's base URL; only where `where` is `remote`.")
+    url: str | None = Field(
+        None,
+        description="Base URL of the pods, only where `where` is `remote`: a headless service's name, all of whose "
+        "addresses are used, or several, comma-separated.",
+    )
+    api_key: SecretStr | None = Field(None, description="Bearer key of the pods; absent: the first of api_keys.")
     timeout_s: float = Field(120.0, gt=0, description="Longest wait for a remote scorer's answer.")
+    connection_age_s: float = Field(60.0, gt=0, description="A connection to a pod is used no longer than this.")
+    waiting: int = Field(20_480, ge=1, description="Candidates that may be inside at once; more are refused (429).")
+
+    @property
+    def urls(self) -> list[str]:
+        return _split_commas(self.url) if self.url is not None else []
 
     @model_validator(mode="after")
     def _remote_has_a_url(self) -> Self:
-        if self.where == "remote" and self.url is None:
+        if self.where == "remote" and not self.urls:
             raise ValueError("where is 'remote' but url is not set; name the pod's base URL")
         if self.where != "remote" and self.url is not None:
             raise ValueError(f"url is set but where is {self.where!r}; set where to 'remote' or leave url out")
+        if any("@" in url for url in self.urls):
+            raise ValueError("url holds a password; put the key into api_key")
+        if wrong := [url for url in self.urls if not url.startswith(("http://", "https://"))]:
+            raise ValueError(f"url: {wrong[0]!r} must begin with http:// or https://")
         return self
 
 
@@ -59,7 +74,6 @@ class JudgeSettings(RemoteSettings):
         EMBEDDED, description="transformers: hub name, folder, .gguf or `embedded`; openai: the served model's name."
     )
     base_urls: Annotated[list[str], NoDecode] = Field([], description="openai: OpenAI-compatible endpoints, …/v1.")
-    api_key: SecretStr | None = None
     prompt: str | None = Field(
         None,
         description="A prompt of service/scorers/judge_prompts, or a file's path: label-… or (openai) rationale-…. "
@@ -133,6 +147,14 @@ class LimitSettings(_Block):
     groups: int = Field(8_192, ge=1, description="Groups a request.")
     candidates: int = Field(65_536, ge=1, description="Candidates a request, all groups together.")
     characters: int = Field(134_217_728, ge=1, description="Characters a request, all texts together.")
+    waiting_mb: int = Field(512, ge=1, description="Bodies of all requests inside, MiB; more are refused (429).")
+
+
+class CacheSettings(_Block):
+    entries: int = Field(100_000, ge=0, description="Scores that each local scorer remembers; 0 turns that off.")
+    redis_url: SecretStr | None = Field(
+        None, description="redis://…, shared by all pods; without an answer from it, scores are computed."
+    )
 
 
 class Settings(BaseSettings):
@@ -146,14 +168,28 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
-    api_keys: Annotated[frozenset[SecretStr], NoDecode] = Field(
-        frozenset(), description="Bearer keys, comma-separated; several at once for rotation."
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Bearer keys, comma-separated; several at once for rotation."
     )
+    api_keys_file: Path | None = Field(None, description="More keys, one a line; read again when the file changes.")
     allow_unauthenticated: bool = Field(False, description="Allow other addresses than loopback without a key.")
     deadline_s: float = Field(120.0, gt=0, description="A request's deadline unless X-Deadline-Ms gives a shorter one.")
+    grace_s: float | None = Field(
+        None,
+        gt=0,
+        description="After SIGTERM accepted work may take so long; no deadline is longer. Absent: deadline_s.",
+    )
+    leave_s: float = Field(
+        1.0, ge=0, description="After SIGTERM callers are turned away for so long before the port closes."
+    )
+    overlap: Literal["auto", "on", "off"] = Field(
+        "auto", description="Start the NLL while the judge is out; auto: where the judge's model runs elsewhere."
+    )
+    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for traces, such as http://collector:4318.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     probe_after_s: float = Field(30.0, gt=0, description="A scorer idle for longer is probed when readiness is asked.")
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
     scorers: ScorersSettings = Field(default_factory=ScorersSettings)
 
     @field_validator("api_keys", mode="before")
@@ -163,12 +199,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _open_to_others_only_with_a_key(self) -> Self:
-        if self.host not in LOOPBACK and not self.api_keys and not self.allow_unauthenticated:
+        if self.host not in LOOPBACK and not (self.api_keys or self.api_keys_file or self.allow_unauthenticated):
             raise ValueError(
                 f"host {self.host} is open to other machines but api_keys is empty; set {PREFIX}API_KEYS, "
                 f"or {PREFIX}ALLOW_UNAUTHENTICATED=true where the network already keeps strangers out"
             )
         return self
+
+    @property
+    def longest_s(self) -> float:
+        """The longest deadline that a request may have: what was accepted is done before the process must go."""
+        return self.deadline_s if self.grace_s is None else min(self.deadline_s, self.grace_s)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the NLL of candidates starts while the judge is out."""
+        judge = self.scorers.judge
+        elsewhere = judge.where == "remote" or (judge.where == "local" and judge.backend == "openai")
+        return self.overlap == "on" or (self.overlap == "auto" and elsewhere)
 
     @classmethod
     def settings_customise_sources(

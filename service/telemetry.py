@@ -1,43 +1,29 @@
-"""What can be seen of the service: metric names, request ids, JSON logs.
+"""Metrics of what was asked and answered; docs/serving.md lists every name.
 
-Metrics live in a registry of their own per app, so that two apps in one process do not mix. Logs at the default level
-hold ids, codes, counts and times, never a problem, a candidate or a key.
+They live in a registry of their own per app, so that two apps in one process do not mix. What the scorers know of
+themselves is read when scraped (`service.scorer_metrics`). Logs are in `service.json_logs`.
 """
 
-import json
-import logging
-import re
-import sys
-import time
-import uuid
-from collections.abc import Iterable
-from contextvars import ContextVar
+import math
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from service.admission import Admission
 from service.schema import Failed, GroupScores, RewardFailed, RewardGroup, RewardScored
-from service.scorers.contract import Scorers, Staged
+from service.scorer_metrics import ScorerState
+from service.scorers.contract import Scorers
 
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a metric that nobody reads
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-
-
-def adopt_request_id(given: str | None) -> str:
-    """The caller's X-Request-Id where it is harmless in a log, else a new one; noted for this context's logs."""
-    chosen = given if given is not None and _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
-    request_id.set(chosen)
-    return chosen
 
 
 class Metrics:
     """Prometheus metrics of one app."""
 
-    def __init__(self, scorers: Scorers) -> None:
+    def __init__(self, scorers: Scorers, admission: Admission) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "rewright_requests", "Requests by path and status.", ("path", "status"), registry=self._registry
@@ -51,8 +37,20 @@ class Metrics:
             ("endpoint", "outcome"),
             registry=self._registry,
         )
+        self._scores = Counter(
+            "rewright_scores",
+            "Candidates by scorer and outcome, whichever endpoint asked: scored, or the code of the failure.",
+            ("scorer", "outcome"),
+            registry=self._registry,
+        )
         self._verdicts = Counter(
             "rewright_verdicts", "Verdicts of verify and judge.", ("endpoint", "verdict"), registry=self._registry
+        )
+        self._refusals = Counter(
+            "rewright_refusals", "Requests not scored, by code.", ("endpoint", "code"), registry=self._registry
+        )
+        self._dropped = Counter(
+            "rewright_nll_dropped", "NLL scores made useless by the judge's verdict.", registry=self._registry
         )
         self._gates = Counter(
             "rewright_gates",
@@ -86,73 +84,58 @@ class Metrics:
                 buckets=(0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
             ),
         }
-        self._registry.register(_ScorerState(scorers))
+        self._means = self._by_component("rewright_group_mean", "Mean in a group of at least two.")
+        self._deviations = self._by_component("rewright_group_std", "Population deviation in a group of at least two.")
+        self._registry.register(ScorerState(scorers, admission))
+
+    def _by_component(self, name: str, text: str) -> Histogram:
+        buckets = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+        return Histogram(name, text, ("component",), registry=self._registry, buckets=buckets)
+
+    def note_refusal(self, endpoint: str, code: str) -> None:
+        """Count a request that got an error instead of scores."""
+        self._refusals.labels(endpoint, code).inc()
+
+    def note_dropped(self, candidates: int) -> None:
+        """Count NLL scores that were computed beside the judge and not needed."""
+        self._dropped.inc(candidates)
+
+    def note_scores(self, name: str, groups: Sequence[GroupScores[Any]]) -> None:
+        """Count what a scorer said, whichever endpoint asked it."""
+        items = [item for group in groups for item in group.candidates]
+        for outcome, count in Tally(i.error.code if isinstance(i, Failed) else "scored" for i in items).items():
+            self._scores.labels(name, outcome).inc(count)
+        verdicts = Tally(v for item in items if (v := getattr(item, "verdict", None)) is not None)
+        for verdict, count in verdicts.items():
+            self._verdicts.labels(name, verdict).inc(count)
 
     def note_groups(self, endpoint: str, groups: Iterable[GroupScores[Any]]) -> None:
         """Count one answer's outcomes and observe its components."""
+        outcomes: Tally[str] = Tally()
+        gates: Tally[str] = Tally()
         for group in groups:
             for item in group.candidates:
-                failed = isinstance(item, Failed | RewardFailed)
-                self._items.labels(endpoint, item.error.code if failed else "scored").inc()
+                outcomes[item.error.code if isinstance(item, Failed | RewardFailed) else "scored"] += 1
                 if isinstance(item, RewardScored):
-                    self._gates.labels(item.gate).inc()
-                if (verdict := getattr(item, "verdict", None)) is not None:
-                    self._verdicts.labels(endpoint, verdict).inc()
-                if isinstance(group, RewardGroup):
-                    for name, histogram in self._components.items():
-                        if (value := getattr(item, name)) is not None:
-                            histogram.observe(value)
+                    gates[item.gate] += 1
+            if isinstance(group, RewardGroup):
+                self._observe(group)
+        for outcome, count in outcomes.items():
+            self._items.labels(endpoint, outcome).inc(count)
+        for gate, count in gates.items():
+            self._gates.labels(gate).inc(count)
+
+    def _observe(self, group: RewardGroup) -> None:
+        for name, histogram in self._components.items():
+            values = [value for item in group.candidates if (value := getattr(item, name)) is not None]
+            for value in values:
+                histogram.observe(value)
+            if len(values) > 1:
+                mean = sum(values) / len(values)
+                self._means.labels(name).observe(mean)
+                deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+                self._deviations.labels(name).observe(deviation)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
         return generate_latest(self._registry)
-
-
-class _ScorerState(Collector):
-    """Read when scraped: how long ago each scorer last finished work, and what its stages cost."""
-
-    def __init__(self, scorers: Scorers) -> None:
-        self._scorers = scorers
-
-    def collect(self) -> Iterable[Metric]:
-        idle = GaugeMetricFamily(
-            "rewright_scorer_idle_seconds", "Seconds since a scorer last finished work.", labels=["scorer"]
-        )
-        for scorer in self._scorers:
-            if (worked := scorer.last_worked()) is not None:
-                idle.add_metric([scorer.name], time.monotonic() - worked)
-        yield idle
-        labels = ["scorer", "stage"]
-        items = CounterMetricFamily("rewright_stage_items", "Items that ended in a stage of a scorer.", labels=labels)
-        seconds = CounterMetricFamily("rewright_stage_seconds", "Seconds spent in a stage of a scorer.", labels=labels)
-        for scorer in self._scorers:
-            if isinstance(scorer, Staged):
-                for stage, cost in scorer.stage_costs().items():
-                    items.add_metric([scorer.name, stage], cost.items)
-                    seconds.add_metric([scorer.name, stage], cost.seconds)
-        yield items
-        yield seconds
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if (current := request_id.get()) is not None:
-            line["request_id"] = current
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def log_as_json(level: str) -> None:
-    """Send every log of the process to stderr, one JSON object a line."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "sentence_transformers", "transformers", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)

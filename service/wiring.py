@@ -3,17 +3,30 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from pydantic import SecretStr
 
 from service.errors import RewrightError, SettingsError
 from service.health import probe
-from service.schema import DiversityGroup, Failed, GroupScores, JudgeGroup, NllGroup, VerifyGroup
+from service.schema import (
+    DiversityGroup,
+    Failed,
+    GroupScores,
+    JudgeGroup,
+    JudgeScored,
+    NllGroup,
+    NllScored,
+    VerifyGroup,
+)
+from service.score_store import SharedStore
 from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
 from service.settings import (
     EMBEDDED,
+    CacheSettings,
     DiversitySettings,
     JudgeSettings,
     NllSettings,
@@ -29,6 +42,9 @@ if TYPE_CHECKING:
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 log = logging.getLogger(__name__)
+
+MOST_EMBEDDINGS = 10_000
+"""A vector is some kilobytes where a score is some bytes."""
 
 
 @asynccontextmanager
@@ -59,7 +75,7 @@ async def opened_scorers(settings: Settings) -> AsyncIterator[Scorers]:
 @asynccontextmanager
 async def opened_judge(settings: Settings) -> AsyncIterator[JudgeScorer]:
     """The judge alone, as configured. Raises `SettingsError` where it is off or cannot be loaded."""
-    judge = _judge(settings.scorers.judge, _Devices())
+    judge = _judge(settings.scorers.judge, settings.api_keys, _Devices())
     if judge is None:
         raise SettingsError("scorers.judge.where is 'off'; set it to 'local' or 'remote' to measure the judge")
     await judge.open()
@@ -130,13 +146,41 @@ class _Devices:
 def _build(settings: Settings) -> Scorers:
     s = settings.scorers
     devices = _Devices()
+    remembering = _Remembering(settings.cache)
     return Scorers(
-        verify=_verify(s.verify),
-        judge=_judge(s.judge, devices),
-        nll=_nll(s.nll, devices),
-        diversity=_diversity(s.diversity, devices),
+        verify=_verify(s.verify, settings.api_keys),
+        judge=remembering.judge(_judge(s.judge, settings.api_keys, devices), s.judge),
+        nll=remembering.nll(_nll(s.nll, settings.api_keys, devices), s.nll),
+        diversity=_diversity(s.diversity, settings.api_keys, devices, settings.cache.entries),
         local=_local(s),
     )
+
+
+class _Remembering:
+    """Puts a cache before the scorers of this process; pods remember for themselves, so a gateway holds no state."""
+
+    def __init__(self, s: CacheSettings) -> None:
+        self._s = s
+
+    def judge(self, judge: JudgeScorer | None, s: JudgeSettings) -> JudgeScorer | None:
+        from service.scorers.cached import CachedScorer
+
+        if judge is None or not self._wanted(s):
+            return judge
+        return CachedScorer(judge, JudgeGroup, JudgeScored, entries=self._s.entries, shared=self._shared())
+
+    def nll(self, nll: NllScorer | None, s: NllSettings) -> NllScorer | None:
+        from service.scorers.cached import CachedNll
+
+        if nll is None or not self._wanted(s):
+            return nll
+        return CachedNll(nll, NllGroup, NllScored, entries=self._s.entries, shared=self._shared())
+
+    def _wanted(self, s: RemoteSettings) -> bool:
+        return s.where == "local" and self._s.entries > 0
+
+    def _shared(self) -> SharedStore | None:
+        return SharedStore(self._s.redis_url.get_secret_value()) if self._s.redis_url is not None else None
 
 
 def _local(s: ScorersSettings) -> frozenset[str]:
@@ -144,27 +188,47 @@ def _local(s: ScorersSettings) -> frozenset[str]:
     return frozenset(local - ({"judge"} if s.judge.backend == "openai" else set()))
 
 
-def _remote(name: str, result: type[GroupResult], s: RemoteSettings) -> "RemoteScorer[GroupResult]":
+class _Pods(TypedDict):
+    urls: list[str]
+    timeout_s: float
+    connection_age_s: float
+    api_key: str | None
+
+
+def _pods(s: RemoteSettings, keys: Sequence[SecretStr]) -> _Pods:
+    """How to reach the pods. They are told this process's own first key unless they have one of theirs."""
+    key = s.api_key or next(iter(keys), None)
+    return {
+        "urls": s.urls,
+        "timeout_s": s.timeout_s,
+        "connection_age_s": s.connection_age_s,
+        "api_key": key.get_secret_value() if key is not None else None,
+    }
+
+
+def _remote(
+    name: str, result: type[GroupResult], s: RemoteSettings, keys: Sequence[SecretStr]
+) -> "RemoteScorer[GroupResult]":
     from service.scorers.remote import RemoteScorer
 
-    return RemoteScorer(name, result, url=s.url or "", timeout_s=s.timeout_s)
+    return RemoteScorer(name, result, **_pods(s, keys))
 
 
-def _verify(s: VerifySettings) -> VerifyScorer | None:
+def _verify(s: VerifySettings, keys: Sequence[SecretStr]) -> VerifyScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("verify", VerifyGroup, s)
+        return _remote("verify", VerifyGroup, s, keys)
     from service.scorers.verify import AnswerVerifier
 
     return AnswerVerifier(workers=s.workers, cpu_s=s.cpu_s, memory_mb=s.memory_mb, queue=s.queue)
 
 
-def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
+def _judge(s: JudgeSettings, keys: Sequence[SecretStr], devices: _Devices) -> JudgeScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("judge", JudgeGroup, s)
+        return _remote("judge", JudgeGroup, s, keys)
     from service.scorers.judge_prompt import JudgePrompt
 
     # The stand-in cannot judge: it should at least not shut the gate on every candidate of a demonstration.
@@ -196,13 +260,13 @@ def _judge(s: JudgeSettings, devices: _Devices) -> JudgeScorer | None:
     )
 
 
-def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
+def _nll(s: NllSettings, keys: Sequence[SecretStr], devices: _Devices) -> NllScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
         from service.scorers.remote import RemoteNll
 
-        return RemoteNll("nll", NllGroup, url=s.url or "", timeout_s=s.timeout_s)
+        return RemoteNll("nll", NllGroup, **_pods(s, keys), sticky=True)
     from service.scorers.nll import BackboneNll
 
     engine: dict[str, Any] = {"load": devices.loader("nll", s)}
@@ -223,11 +287,13 @@ def _nll(s: NllSettings, devices: _Devices) -> NllScorer | None:
     )
 
 
-def _diversity(s: DiversitySettings, devices: _Devices) -> DiversityScorer | None:
+def _diversity(
+    s: DiversitySettings, keys: Sequence[SecretStr], devices: _Devices, remembered: int
+) -> DiversityScorer | None:
     if s.where == "off":
         return None
     if s.where == "remote":
-        return _remote("diversity", DiversityGroup, s)
+        return _remote("diversity", DiversityGroup, s, keys)
     from service.scorers.diversity import EmbeddingDiversity
 
     return EmbeddingDiversity(
@@ -236,5 +302,6 @@ def _diversity(s: DiversitySettings, devices: _Devices) -> DiversityScorer | Non
         device=s.device,
         batch_tokens=s.batch_tokens,
         queue_tokens=s.queue_tokens,
+        remembered=min(remembered, MOST_EMBEDDINGS),
         turn=devices.turn(s.device),
     )

@@ -12,24 +12,27 @@ Promises
 - An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
   a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
 - Killed children are replaced from a reserve (`service.worker_reserve`).
-- A bounded queue that refuses at once (`Overloaded`), nothing queued. Callers who left are skipped.
+- A bounded queue that refuses at once (`Overloaded`), nothing queued; fair shares between callers (by request id).
+  Callers who left are skipped.
 - Children come from a forkserver that preloaded the worker module, so no process holding threads or an accelerator is
   ever forked, and they end with the parent, even when it is killed.
 
-Not covered: what an item means, fairness between callers, and any sandbox beyond process limits. Linux only.
+Not covered: what an item means, and any sandbox beyond process limits. Linux only.
 """
 
 import asyncio
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from service.batching import QueueState
 from service.errors import Overloaded, ScorerUnavailable
+from service.fair_queue import FairQueue
+from service.request_context import request_id
 from service.worker_process import CPU_TIME, Failure, Outcome, Value, WorkerProcess, preload
 from service.worker_reserve import SPARE, WorkerReserve
 
@@ -43,6 +46,8 @@ _SLOW_NICENESS = 5
 """Where cores are few, what overran once must not slow those in front of it; much lower, and on a machine shared
 with others it would never end in time."""
 _REHEARSAL_S = 30.0
+_HEAD_START = 32
+"""Items of a newcomer that go before the shares of those already waiting."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class _Item:
     body: bytes
     call: _Call
     index: int
+    caller: str | None
     begun: float = 0.0
     """When its work began, and what the fast lane made of it."""
     first: Failure | None = None
@@ -115,7 +121,7 @@ class WorkerPool:
         self._workers = workers
         self._sizes = {"fast": workers * (1 + LINGERING), "slow": slow_workers}
         self._reserve = WorkerReserve(self._new_child, most=workers + SPARE)
-        self._queues: dict[str, deque[_Item]] = {"fast": deque(), "slow": deque()}
+        self._queues: dict[str, FairQueue[_Item]] = {lane: FairQueue(head_start=_HEAD_START) for lane in self._sizes}
         self._lock = threading.Lock()
         self._changed = {"fast": threading.Condition(self._lock), "slow": threading.Condition(self._lock)}
         self._places = workers  # of the fast lane that are free
@@ -123,6 +129,8 @@ class WorkerPool:
         self._closing = False
         self._threads: list[threading.Thread] = []
         self._last_worked: float | None = None
+        self._done = 0
+        self._busy_s = 0.0
 
     def start(self) -> None:
         preload(self._target)
@@ -151,15 +159,26 @@ class WorkerPool:
             return []
         call = _Call([None] * len(payloads), len(payloads))
         bodies = [json.dumps(payload).encode() for payload in payloads]
+        caller = request_id.get()
         fast = self._queues["fast"]
         with self._lock:
             if self._closing or not self.alive:
                 raise ScorerUnavailable("the worker pool is not running")
-            if fast and len(fast) + len(payloads) > self._capacity:
-                raise Overloaded(f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for")
-            fast.extend(_Item(body, call, index) for index, body in enumerate(bodies))
+            over = len(fast) + len(payloads) - self._capacity
+            if len(fast) and over > 0:
+                raise Overloaded(
+                    f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for",
+                    retry_after=self._seconds_of(min(over, len(fast))),
+                )
+            entries = [fast.push(caller, _Item(body, call, index, caller), 1) for index, body in enumerate(bodies)]
             self._changed["fast"].notify(min(len(bodies), self._places))
-        await asyncio.wrap_future(call.done)
+        try:
+            await asyncio.wrap_future(call.done)
+        except asyncio.CancelledError:
+            with self._lock:
+                for entry in entries:
+                    fast.take(entry, served=False)
+            raise
         return [outcome for outcome in call.outcomes if outcome is not None]
 
     @property
@@ -171,7 +190,19 @@ class WorkerPool:
         return len(self._queues["fast"])
 
     def last_worked(self) -> float | None:
-        return self._last_worked
+        """`time.monotonic()` of the last finished item; None before it and once a thread died."""
+        return self._last_worked if self.alive else None
+
+    def state(self) -> QueueState:
+        """Of both lanes; an item is a batch of one, its cost 1."""
+        with self._lock:
+            waiting = sum(map(len, self._queues.values()))
+            oldest = max(queue.oldest_wait_s() for queue in self._queues.values())
+            return QueueState(waiting, waiting, oldest, self._done, self._done, self._done, self._busy_s)
+
+    def _seconds_of(self, items: int) -> float:
+        """How long so many items take the fast lane; one second before anything was measured."""
+        return 1.0 if not self._done else max(1.0, items * self._busy_s / self._done / self._workers)
 
     def child_pids(self) -> list[int]:
         return self._reserve.pids()
@@ -216,9 +247,13 @@ class WorkerPool:
     ) -> Outcome:
         if child is None:
             return Failure("no_worker", 1)
+        started = time.monotonic()
         outcome = child.work(item.body, cpu_s=cpu_s, wall_s=wall_s, lingers=lingers)
         # Before the waiter hears of it: whoever has an answer must not find the pool idle.
-        self._last_worked = time.monotonic()
+        with self._lock:
+            self._last_worked = time.monotonic()
+            self._done += 1
+            self._busy_s += self._last_worked - started
         return outcome
 
     def _take(self, lane: str) -> _Item | None:
@@ -226,12 +261,12 @@ class WorkerPool:
         queue = self._queues[lane]
         with self._lock:
             while True:
-                while queue and (lane == "slow" or self._places):
-                    item = queue.popleft()
-                    if not item.call.done.cancelled():
+                while (lane == "slow" or self._places) and (entry := queue.peek()) is not None:
+                    queue.take(entry)
+                    if not entry.item.call.done.cancelled():
                         self._working += 1
                         self._places -= lane == "fast"
-                        return item
+                        return entry.item
                 if self._closing and not self._queues["fast"] and (lane == "fast" or not (self._working or queue)):
                     return None
                 self._changed[lane].wait()
@@ -253,7 +288,7 @@ class WorkerPool:
                 and len(self._queues["slow"]) < self._slow_capacity
             ):
                 item.first = outcome
-                self._queues["slow"].append(item)
+                self._queues["slow"].push(item.caller, item, 1)
                 self._changed["slow"].notify()
                 return
             call = item.call

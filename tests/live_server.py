@@ -77,9 +77,9 @@ def _wait_until_ready(server: LiveServer) -> None:
 
 
 @contextmanager
-def serve_app(scorers: Scorers, settings: Settings | None = None) -> Iterator[LiveServer]:
-    """The app over the given scorers, on a real socket, in a thread of this process."""
-    port = free_port()
+def serve_app(scorers: Scorers, settings: Settings | None = None, *, port: int = 0) -> Iterator[LiveServer]:
+    """The app over the given scorers, on a real socket, in a thread of this process. port: 0 for any."""
+    port = port or free_port()
     app = create_app(settings or Settings(), scorers)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
 

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from service.errors import ScorerUnavailable, SettingsError
+from service.fair_slots import FairSlots
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class ChatEndpoints:
         self._servers = [_Server(url) for url in base_urls]
         self._call_timeout_s = call_timeout_s
         self._concurrency = concurrency
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = FairSlots(concurrency)
         self._closing = False
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from service.batching import QueueState
 from service.errors import InternalError
 from service.schema import DiversityGroup, Group, GroupScores, JudgeGroup, NllGroup, VerifyGroup
 
@@ -67,6 +68,57 @@ class Staged(Protocol):
         """Totals since the start, by stage."""
 
 
+@runtime_checkable
+class Queued(Protocol):
+    """A scorer with a queue of its own. Read when metrics are scraped."""
+
+    name: str
+
+    def queue_state(self) -> QueueState:
+        """What waits now, and what was done since the start."""
+
+
+class CacheState(NamedTuple):
+    """Texts looked up since the start: found here, in the shared store, or nowhere; and failed calls of that store."""
+
+    here: int
+    shared: int
+    nowhere: int
+    errors: int
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """A scorer that remembers scores of the one inside it."""
+
+    name: str
+
+    @property
+    def inner(self) -> Scorer[Any]:
+        """Who computes what is not remembered."""
+
+    def cache_state(self) -> CacheState:
+        """Totals since the start."""
+
+
+class ReplicaState(NamedTuple):
+    """Replicas that are well, those that are away, and groups sent again since the start."""
+
+    well: int
+    away: int
+    retries: int
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A scorer spread over several pods."""
+
+    name: str
+
+    def replica_state(self) -> ReplicaState:
+        """As it is now."""
+
+
 @dataclass(frozen=True)
 class Scorers:
     """The scorers of one process; None where a setting turned one off.
@@ -88,6 +140,8 @@ class Scorers:
 
 def only(group: Group, members: Sequence[int]) -> Group:
     """The same group with just those candidates, in the order given."""
+    if group.feasible is None and len(members) == len(group.candidates) and list(members) == sorted(set(members)):
+        return group
     return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
 
 

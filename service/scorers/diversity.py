@@ -7,14 +7,15 @@ Not covered: who is feasible (the gate decides) and what a missing r_div means f
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batching import Batcher
+from service.batching import Batcher, QueueState
 from service.errors import ScorerUnavailable
 from service.schema import DiversityGroup, DiversityScored, Failed, Group
 from service.scorers.embedder import EMBEDDED, Embedded, Embedder, Window, joined
@@ -52,8 +53,8 @@ def marginal_diversity(unit_KE: NDArray[np.float64]) -> MarginalDiversity:
 class EmbeddingDiversity:
     """`contract.DiversityScorer` over sentence-transformers embeddings.
 
-    batch_tokens: padded tokens one forward pass may hold. queue_tokens: tokens that may wait.
-    turn: held while the device works, so that scorers sharing a device take turns.
+    batch_tokens: padded tokens one forward pass may hold. queue_tokens: tokens that may wait. remembered: embeddings
+    that are kept, by text; 0 keeps none. turn: held while the device works, so that scorers sharing it take turns.
 
     `group.feasible` None means every candidate is a member. Of a group without a single embedded member `diversity` is
     None; of a group with one it is 0. Codes of failed members: `blank` and `not_finite` (not retryable),
@@ -70,12 +71,15 @@ class EmbeddingDiversity:
         device: str,
         batch_tokens: int,
         queue_tokens: int,
+        remembered: int = 0,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._wanted = {"model": model, "precision": precision, "device": device}
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
         self._turn = turn
+        self._remembered: OrderedDict[str, Embedded] = OrderedDict()
+        self._keep = remembered
         self._embedder: Embedder | None = None
         self._batcher: Batcher[Window, NDArray[np.float64] | OutOfMemory] | None = None
 
@@ -88,6 +92,7 @@ class EmbeddingDiversity:
             budget=self._batch_tokens,
             capacity=self._queue_tokens,
             turn=self._turn,
+            worked=lambda row: not isinstance(row, OutOfMemory),
         )
         self._embedder = embedder
         self._batcher.start()
@@ -114,6 +119,9 @@ class EmbeddingDiversity:
             }
         return described
 
+    def queue_state(self) -> QueueState:
+        return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
+
     async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
         """One result a group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
         texts = {
@@ -128,11 +136,25 @@ class EmbeddingDiversity:
     async def _embed(self, texts: list[str]) -> dict[str, Embedded | Failed]:
         if self._embedder is None or self._batcher is None:
             raise ScorerUnavailable("diversity is not open")
-        if not texts:
-            return {}
-        windows = await asyncio.to_thread(self._embedder.windows, texts)
+        kept = self._remembered
+        found: dict[str, Embedded | Failed] = {text: kept[text] for text in texts if text in kept}
+        for text in found:
+            kept.move_to_end(text)
+        new = [text for text in texts if text not in found]
+        if not new:
+            return found
+        windows = await asyncio.to_thread(self._embedder.windows, new)
         rows = iter(await self._batcher.submit([window for ws in windows for window in ws]))
-        return {text: _of_windows(ws, [next(rows) for _ in ws]) for text, ws in zip(texts, windows, strict=True)}
+        found |= {text: _of_windows(ws, [next(rows) for _ in ws]) for text, ws in zip(new, windows, strict=True)}
+        self._remember({text: found[text] for text in new})
+        return found
+
+    def _remember(self, embedded: Mapping[str, Embedded | Failed]) -> None:
+        for text, item in embedded.items():
+            if isinstance(item, Embedded):
+                self._remembered[text] = item
+        while len(self._remembered) > self._keep:
+            self._remembered.popitem(last=False)
 
 
 def _members(group: Group) -> Sequence[bool]:

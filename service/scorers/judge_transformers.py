@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from service.batching import Batcher
+from service.batching import Batcher, QueueState
 from service.errors import ScorerUnavailable, SettingsError
 from service.schema import Failed, Group, JudgeGroup
 from service.scorers.backbone import Backbone
@@ -116,7 +116,13 @@ class TransformersJudge:
         self._batch_tokens = batch_tokens
         self._opened: _Opened | None = None
         self._batcher: Batcher[Asked, Scores] = Batcher(
-            self.name, self._run, lambda asked: asked.cost, budget=batch_tokens, capacity=queue_tokens, turn=turn
+            self.name,
+            self._run,
+            lambda asked: asked.cost,
+            budget=batch_tokens,
+            capacity=queue_tokens,
+            turn=turn,
+            worked=_worked,
         )
 
     async def open(self) -> None:
@@ -137,6 +143,9 @@ class TransformersJudge:
 
     def last_worked(self) -> float | None:
         return self._batcher.last_worked()
+
+    def queue_state(self) -> QueueState:
+        return self._batcher.state()
 
     def describe(self) -> dict[str, Any]:
         """`stand_in` is true for the embedded model, which is too small to judge well."""
@@ -213,6 +222,11 @@ class TransformersJudge:
             logits_BV = _last_logits(backbone, prompts)
         # The ratio of two probabilities is that of their exponentiated logits: no softmax over the vocabulary.
         return [_p_valid(row_V[[*labels.valid, *labels.invalid]].float().cpu(), labels) for row_V in logits_BV]
+
+
+def _worked(scores: Scores) -> bool:
+    """Whether the device did its work: a batch lost to memory is no sign of life."""
+    return not all(isinstance(score, OutOfMemory) for score in scores)
 
 
 def _asked(prompts: Sequence[Ids], batch_tokens: int) -> list[Asked]:

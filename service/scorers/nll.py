@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from service.batching import Batcher
+from service.batching import Batcher, QueueState
 from service.errors import InvalidRequest, Overloaded, ScorerUnavailable
 from service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
 from service.scorers.forward_ways import TargetScorer, fastest_scorer
@@ -132,6 +132,8 @@ class BackboneNll:
             budget=self._batch_tokens,
             capacity=self._queue_tokens,
             turn=self._turn,
+            # Failures of single candidates are data here; a batch of nothing else is no sign of a living device.
+            worked=lambda outcomes: any(isinstance(outcome, torch.Tensor) for outcome in outcomes),
         )
         self._batcher.start()
 
@@ -161,6 +163,9 @@ class BackboneNll:
 
     def last_worked(self) -> float | None:
         return self._batcher.last_worked() if self._batcher is not None else None
+
+    def queue_state(self) -> QueueState:
+        return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
         """One result a group in order. Raises `Overloaded`, `ScorerUnavailable`, and `InvalidRequest` for a group

@@ -1,104 +1,318 @@
-"""The scorer protocol over HTTP, for a scorer in a pod of its own: the same app, with that scorer local.
+"""The scorer protocol over HTTP, for a scorer in pods of its own: the same app, with that scorer local.
 
-A pod that cannot be reached, refuses or answers out of shape makes every candidate asked for `Failed` with the code
-`scorer_unavailable` (or the pod's own), retryable; it never becomes a number. What the pod says of its models is read
-from its `/v1/info` now and then, so that `served_by` names who computed the score.
+Groups wait in one fair queue and go, several to a post, to whichever replica has room; with `sticky` a group goes to
+the same replica while that is well and has room, for the sake of its prefix cache. A group whose replica dies, hangs or
+is ending is sent to another one, alone from then on, so that a poisonous neighbour cannot take it down again; after
+`TRIES` it fails. A replica that is only busy (429) rests as long as it asks. What cannot be scored is `Failed`,
+retryable, with the code `scorer_unavailable` or `overloaded`; it never becomes a number.
 
-Not covered yet: several replicas, retries on another one, and keys between pods.
+Requests carry the request's id, what is left of its deadline, and its trace. What the pods say of their models is read
+from `/v1/info` now and then, so that `served_by` names who computed the score.
 """
 
 import asyncio
 import contextlib
+import contextvars
+import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
-from service.errors import ScorerUnavailable
-from service.schema import Group, GroupScores, NllGroup
+from service.batching import QueueState
+from service.errors import Overloaded, RewrightError, ScorerUnavailable
+from service.fair_queue import Entry, FairQueue
+from service.request_context import request_id, seconds_left
+from service.schema import Failed, Group, GroupScores, NllGroup
+from service.scorers.contract import ReplicaState
+from service.scorers.remote_health import UnderWay, look_after
+from service.scorers.remote_post import Answered, Broken, Busy, Post, Rejected, send
+from service.scorers.replicas import LOOK_UP_EVERY_S, Replica, Replicas
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
+log = logging.getLogger(__name__)
+
+TRIES = 3
+POST_CANDIDATES = 64
+TEND_EVERY_S = 0.25
+PATIENCE_S = 3.0
+"""With no replica well for so long, work fails at once instead of waiting for one."""
 INFO_EVERY_S = 10.0
 
 
-class RemoteScorer(Generic[GroupResult]):
-    """A scorer whose `score` is a POST to `{url}/v1/{name}`.
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One group on its way."""
 
-    name: the endpoint; result: the group model that its answer holds; timeout_s: longest wait for one answer.
+    group: Group
+    tokens: bool
+    caller: str | None
+    due: float
+    future: "asyncio.Future[Any]"
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    avoid: list[Replica] = field(default_factory=list)
+
+
+class RemoteScorer(Generic[GroupResult]):
+    """A scorer whose `score` is posts to `/v1/{name}` of its replicas.
+
+    result: the group model that an answer holds; urls: base URLs, each an address or a name with several; timeout_s:
+    longest wait for one group; sticky: keep a problem at its replica.
     """
 
-    def __init__(self, name: str, result: type[GroupResult], *, url: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        result: type[GroupResult],
+        *,
+        urls: Sequence[str],
+        timeout_s: float,
+        api_key: str | None = None,
+        connection_age_s: float = 60.0,
+        sticky: bool = False,
+    ) -> None:
         self.name = name
-        self._url = url.rstrip("/")
-        self._results = TypeAdapter(list[result])  # type: ignore[valid-type]
+        self._result = result
+        self._urls = list(urls)
         self._timeout_s = timeout_s
-        self._client: httpx.AsyncClient | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._sticky = sticky
+        self._replicas = Replicas(urls, api_key=api_key, connection_age_s=connection_age_s)
+        self._post = Post(name, result)
+        self._queue: FairQueue[_Job] = FairQueue(head_start=POST_CANDIDATES)
+        self._under_way: set[UnderWay] = set()
+        self._chores: list[asyncio.Task[None]] = []
         self._served_by: dict[str, Any] = {}
-        self._reachable = False
         self._last_worked: float | None = None
+        self._last_well = time.monotonic()
+        self._usual_s: float | None = None
+        self._retries = 0
+        self._done = QueueState(0, 0, 0.0)
 
     async def open(self) -> None:
-        """Starts even when the pod is not up yet: pods come and go in any order."""
-        self._client = httpx.AsyncClient(base_url=self._url, timeout=self._timeout_s)
-        self._watch = asyncio.create_task(self._watch_info())
+        """Starts even when no pod is up yet: pods come and go in any order."""
+        await self._replicas.look_up()
+        self._last_well = time.monotonic()
+        chores = (self._tend(), self._watch_addresses(), self._watch_info())
+        self._chores = [asyncio.create_task(chore, context=contextvars.Context()) for chore in chores]
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-        if self._client is not None:
-            await self._client.aclose()
+        tasks = [*self._chores, *(u.task for u in self._under_way)]
+        self._chores = []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for job in self._queue.drain():
+            _fail(job, ScorerUnavailable(f"{self.name} is closed"))
+        await self._replicas.close()
 
     async def score(self, groups: Sequence[Group]) -> list[GroupResult]:
-        return await self._post({"groups": [g.model_dump(exclude_none=True) for g in groups]})
+        """One result a group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through."""
+        return await self._score(groups, tokens=False)
 
     def describe(self) -> dict[str, Any]:
-        return {"where": "remote", "url": self._url, "reachable": self._reachable, **self._served_by}
+        reachable = self._last_worked is not None or bool(self._served_by)
+        well = sum(replica.well for replica in self._replicas)
+        return {
+            "where": "remote",
+            "url": ",".join(self._urls),
+            "reachable": reachable and well > 0,
+            "replicas": len(self._replicas),
+            **self._served_by,
+        }
 
     def last_worked(self) -> float | None:
         return self._last_worked
 
-    async def _post(self, body: dict[str, Any]) -> list[GroupResult]:
-        if self._client is None:
+    def queue_state(self) -> QueueState:
+        """Groups that wait for a replica with room; a batch is a post, its cost candidates."""
+        queue = self._queue
+        return self._done._replace(waiting=len(queue), waiting_cost=queue.cost, oldest_wait_s=queue.oldest_wait_s())
+
+    def replica_state(self) -> ReplicaState:
+        well = sum(replica.well for replica in self._replicas)
+        return ReplicaState(well, len(self._replicas) - well, self._retries)
+
+    # --- one call -----------------------------------------------------------------------------------------------------
+
+    async def _score(self, groups: Sequence[Group], *, tokens: bool) -> list[GroupResult]:
+        if not self._chores:
             raise ScorerUnavailable(f"{self.name} is not open")
+        left = seconds_left()
+        due = time.monotonic() + (self._timeout_s if left is None else min(self._timeout_s, left))
+        caller = request_id.get()
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(group, tokens, caller, due, loop.create_future()) for group in groups]
+        entries = [self._queue.push(caller, job, len(job.group.candidates)) for job in jobs]
+        self._dispatch()
         try:
-            response = await self._client.post(f"/v1/{self.name}", json=body)
-            answer = response.json()
-        except httpx.HTTPError as trouble:
-            self._reachable = False
-            raise ScorerUnavailable(f"{self.name} at {self._url}: {type(trouble).__name__}") from trouble
-        except ValueError as trouble:
-            raise ScorerUnavailable(
-                f"{self.name} at {self._url} answered {response.status_code} without JSON"
-            ) from trouble
-        if response.status_code != httpx.codes.OK:
-            code = answer.get("error", {}).get("code") if isinstance(answer, dict) else None
-            raise ScorerUnavailable(f"{self.name} at {self._url} answered {response.status_code} {code or ''}".rstrip())
-        try:
-            results: list[GroupResult] = self._results.validate_python(answer["groups"])
-        except (ValidationError, KeyError, TypeError) as trouble:
-            raise ScorerUnavailable(f"{self.name} at {self._url} answered in another shape") from trouble
-        self._reachable = True
-        self._last_worked = time.monotonic()
-        return results
+            outcomes = await asyncio.gather(*(job.future for job in jobs), return_exceptions=True)
+        finally:
+            self._forget(entries)
+        troubles = [outcome for outcome in outcomes if isinstance(outcome, RewrightError)]
+        if troubles and len(troubles) == len(outcomes):
+            raise troubles[0]
+        return [
+            self._failed(group, outcome) if isinstance(outcome, RewrightError) else _sound(outcome)
+            for group, outcome in zip(groups, outcomes, strict=True)
+        ]
+
+    def _forget(self, entries: list[Entry[_Job]]) -> None:
+        """Nobody waits for these any more: out of the queue, and a post in which nobody's work is left is given up."""
+        for entry in entries:
+            self._queue.take(entry, served=False)
+            entry.item.future.cancel()
+        for under_way in list(self._under_way):
+            if all(job.future.cancelled() for job in under_way.jobs):
+                under_way.task.cancel()
+
+    def _failed(self, group: Group, trouble: RewrightError) -> GroupResult:
+        failed = Failed.because(trouble.code, trouble.message, retryable=True)
+        empty: dict[str, Any] = {"id": group.id or "", "candidates": [failed] * len(group.candidates)}
+        if "diversity" in self._result.model_fields:
+            empty["diversity"] = None
+        return self._result.model_validate(
+            {"id": group.id or "", "candidates": [failed] * len(group.candidates), **empty}
+        )
+
+    # --- giving work out ----------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Give waiting groups to replicas with room, those of one caller and replica together."""
+        plan: dict[tuple[Replica, str | None, bool], list[_Job]] = {}
+        while (entry := self._queue.peek()) is not None:
+            job = entry.item
+            affinity = (job.group.problem or "") if self._sticky else None
+            replica = self._replicas.choose(entry.cost, affinity=affinity, avoid=job.avoid)
+            if replica is None:
+                break
+            self._queue.take(entry)
+            replica.under_way += entry.cost
+            if job.avoid:
+                self._start(replica, [job])
+                continue
+            together = plan.setdefault((replica, job.caller, job.tokens), [])
+            if together and sum(len(j.group.candidates) for j in together) + entry.cost > POST_CANDIDATES:
+                self._start(replica, together.copy())
+                together.clear()
+            together.append(job)
+        for (replica, _, _), together in plan.items():
+            if together:
+                self._start(replica, together)
+
+    def _start(self, replica: Replica, jobs: list[_Job]) -> None:
+        task = asyncio.create_task(self._deliver(replica, jobs), context=jobs[0].context)
+        under_way = UnderWay(replica, jobs, time.monotonic(), task)
+        self._under_way.add(under_way)
+        task.add_done_callback(lambda _: self._ended(under_way))
+
+    def _ended(self, under_way: UnderWay) -> None:
+        self._under_way.discard(under_way)
+        under_way.replica.under_way -= sum(len(job.group.candidates) for job in under_way.jobs)
+        if self._chores:
+            # A post that was given up has left its work unanswered.
+            for job in under_way.jobs:
+                if not job.future.done():
+                    self._again(job, under_way.replica, "gave no answer")
+            self._dispatch()
+        else:
+            for job in under_way.jobs:
+                _fail(job, ScorerUnavailable(f"{self.name} is closed"))
+
+    async def _deliver(self, replica: Replica, jobs: list[_Job]) -> None:
+        started = time.monotonic()
+        left = max(job.due for job in jobs) - started
+        groups = [job.group for job in jobs]
+        outcome = await send(self._post, replica, groups, tokens=jobs[0].tokens, seconds=left)
+        if isinstance(outcome, Answered):
+            seconds = time.monotonic() - started
+            replica.answered()
+            self._note(jobs, seconds)
+            for job, result in zip(jobs, outcome.groups, strict=True):
+                if not job.future.done():
+                    job.future.set_result(result)
+        elif isinstance(outcome, Busy):
+            replica.busy(outcome.seconds)
+            rest_s = self._replicas.rest_left()
+            for job in jobs:
+                if rest_s >= job.due - time.monotonic():
+                    _fail(job, Overloaded(f"{self.name} is busy everywhere", retry_after=rest_s))
+                elif not job.future.done():
+                    self._queue.push(job.caller, job, len(job.group.candidates))
+        elif isinstance(outcome, Rejected) and not (outcome.too_large and len(jobs) > 1):
+            for job in jobs:
+                _fail(job, ScorerUnavailable(f"{self.name} at {replica.url} {outcome.reason}"))
+        else:
+            if isinstance(outcome, Broken) and outcome.away:
+                replica.fails(outcome.reason)
+            for job in jobs:
+                self._again(job, replica, outcome.reason)
+
+    def _again(self, job: _Job, replica: Replica, reason: str) -> None:
+        job.avoid.append(replica)
+        if len(job.avoid) >= TRIES:
+            _fail(job, ScorerUnavailable(f"{self.name} at {replica.url} {reason}; tried {TRIES} times"))
+        elif not job.future.done():
+            self._retries += 1
+            self._queue.push(job.caller, job, len(job.group.candidates))
+
+    def _note(self, jobs: list[_Job], seconds: float) -> None:
+        self._last_worked = self._last_well = time.monotonic()
+        self._usual_s = seconds if self._usual_s is None else 0.9 * self._usual_s + 0.1 * seconds
+        self._done = self._done._replace(
+            batches=self._done.batches + 1,
+            batch_items=self._done.batch_items + len(jobs),
+            batch_cost=self._done.batch_cost + sum(len(job.group.candidates) for job in jobs),
+            busy_s=self._done.busy_s + seconds,
+        )
+
+    # --- chores -------------------------------------------------------------------------------------------------------
+
+    async def _tend(self) -> None:
+        """Give up what cannot be done, and hand out what waits."""
+        while True:
+            await asyncio.sleep(TEND_EVERY_S)
+            await look_after(self._replicas, self._under_way, usual_s=self._usual_s or self._timeout_s)
+            now = time.monotonic()
+            if any(replica.well for replica in self._replicas):
+                self._last_well = now
+            elif now - self._last_well > PATIENCE_S:
+                for job in self._queue.drain():
+                    _fail(job, ScorerUnavailable(f"{self.name}: no replica of {','.join(self._urls)} answers"))
+            self._dispatch()
+
+    async def _watch_addresses(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_UP_EVERY_S)
+            await self._replicas.look_up()
+            self._dispatch()
 
     async def _watch_info(self) -> None:
-        while self._client is not None:
-            try:
-                info = (await self._client.get("/v1/info", timeout=INFO_EVERY_S)).raise_for_status().json()
-                self._served_by = dict(info["scorers"][self.name])
-                self._reachable = True
-            except (httpx.HTTPError, ValueError, KeyError, TypeError):
-                self._reachable = False
+        while True:
+            for replica in self._replicas:
+                with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+                    async with replica.client() as client:
+                        response = await client.get("/v1/info", timeout=INFO_EVERY_S)
+                    self._served_by = dict(response.raise_for_status().json()["scorers"][self.name])
+                    break
             await asyncio.sleep(INFO_EVERY_S)
 
 
 class RemoteNll(RemoteScorer[NllGroup]):
-    """π0's NLL in another pod, with its per-token option."""
+    """π0's NLL in other pods, with its per-token option."""
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[NllGroup]:
-        return await self._post({"groups": [g.model_dump(exclude_none=True) for g in groups], "tokens": tokens})
+        return await self._score(groups, tokens=tokens)
+
+
+def _fail(job: _Job, trouble: RewrightError) -> None:
+    if not job.future.done():
+        job.future.set_exception(trouble)
+
+
+def _sound(outcome: Any) -> Any:
+    """A result as it is; what else was raised is raised again."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome

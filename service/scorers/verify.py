@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from service.batching import QueueState
 from service.schema import AnswerVerdict, Failed, Group, VerifyGroup, VerifyScored
 from service.scorers.answers.equality import arithmetic_leaf, cheap_leaf, compare
 from service.scorers.answers.extraction import Found, find_answer
@@ -105,6 +106,9 @@ class AnswerVerifier:
     def last_worked(self) -> float | None:
         """Decisions on the cheap path need no worker, but they are no sign that the workers live."""
         return self._pool.last_worked()
+
+    def queue_state(self) -> QueueState:
+        return self._pool.state()
 
     def stage_costs(self) -> Mapping[str, StageCost]:
         """reading: finding answers, where blank ones end. exact: text and plain numbers. arithmetic: values at points.

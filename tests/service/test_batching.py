@@ -8,6 +8,7 @@ import pytest
 
 from service.batching import Batcher
 from service.errors import Overloaded, ScorerUnavailable
+from service.request_context import request_id
 
 
 class Device:
@@ -162,5 +163,51 @@ def test_failing_often_is_no_sign_of_life():
         await b.submit([1])
         assert b.last_worked() is not None
         await b.close()
+
+    asyncio.run(scenario())
+
+
+def test_callers_get_fair_shares():
+    async def call(b, name, items):
+        request_id.set(name)
+        return await b.submit(items)
+
+    async def scenario():
+        device = Device()
+        b = batcher(device, budget=10, capacity=10_000)
+        device.open.clear()
+        large = asyncio.create_task(call(b, "large", [1] * 500))
+        await asyncio.sleep(0.05)
+        small = asyncio.create_task(call(b, "small", [2] * 3))
+        await asyncio.sleep(0.05)
+        device.open.set()
+        assert await small == [4] * 3
+        last = max(n for n, batch in enumerate(device.batches) if 2 in batch)
+        assert last <= 2
+        assert len(await large) == 500
+        state = b.state()
+        assert (state.waiting, state.batch_items, state.batch_cost) == (0, 503, 506)
+        await b.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_of_failures_that_are_data_is_no_sign_of_life():
+    async def scenario():
+        b = Batcher(
+            "device",
+            lambda items: ["lost" if item < 0 else "done" for item in items],
+            lambda _: 1,
+            budget=4,
+            capacity=10,
+            worked=lambda result: result == "done",
+        )
+        b.start()
+        assert await b.submit([-1, -2]) == ["lost", "lost"]
+        assert b.last_worked() is None
+        assert await b.submit([-1, 1]) == ["lost", "done"]
+        assert b.last_worked() is not None
+        await b.close()
+        assert b.last_worked() is None
 
     asyncio.run(scenario())

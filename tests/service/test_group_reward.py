@@ -1,6 +1,7 @@
 """The way through the gate: who is asked for what, and what becomes of trouble on the way."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -110,3 +111,35 @@ def test_groups_flow_on_their_own_and_keep_their_order():
     results = run([group(f"nll={i + 1}", name=name) for i, name in enumerate(names)])
     assert [r.id for r in results] == names
     assert [r.candidates[0].nll for r in results] == [i + 1 for i in range(50)]
+
+
+class Seen:
+    """Counts what passes by."""
+
+    def __init__(self):
+        self.dropped = 0
+        self.scored = []
+
+    def note_scores(self, name, groups):
+        self.scored.append(name)
+
+    def note_dropped(self, candidates):
+        self.dropped += candidates
+
+
+def test_overlap_gives_the_same_rewards_sooner_and_counts_what_the_judge_made_useless():
+    candidates = ["nll=0.5 e=0", "nll=0.7 e=1", "rea=0", "ans=0", "fail=judge_unavailable@judge", "fail=too_long@nll"]
+    group = Group(id="g", problem="p", reference="r", candidates=candidates)
+
+    def run(overlap):
+        scorers = plain_scorers(judge=PlainJudge(delay=0.3), nll=PlainNll(delay=0.3))
+        seen = Seen()
+        began = time.monotonic()
+        rewards = asyncio.run(reward_groups([group], Rule(), scorers, overlap=overlap, watch=seen))
+        return rewards, time.monotonic() - began, seen, scorers
+
+    apart, _, seen_apart, _ = run(False)
+    beside, took, seen, scorers = run(True)
+    assert beside == apart
+    assert (seen_apart.dropped, seen.dropped) == (0, 2)
+    assert took < 0.6 and "ans=0" not in scorers.nll.asked and "rea=0" in scorers.nll.asked

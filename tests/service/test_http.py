@@ -253,6 +253,11 @@ def test_the_callers_deadline_is_kept():
         assert judge.cancelled == 1
 
 
+def test_a_deadline_that_nothing_can_keep_is_refused_at_once(client):
+    response = client.post("/v1/reward", json={"groups": [GROUP]}, headers={"X-Deadline-Ms": "1"})
+    assert response.status_code == 429 and response.headers["Retry-After"] == "1"
+
+
 def test_work_for_a_caller_who_left_is_dropped():
     judge = PlainJudge(delay=30)
     with serve_app(plain_scorers(judge=judge)) as server:

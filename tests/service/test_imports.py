@@ -70,7 +70,8 @@ def test_service_imports_neither_clients_nor_trainer():
             "reward_rule.py",
             ("math", "collections", "dataclasses", "typing", "service.schema"),
         ),
-        ("signals.py", ("re", "collections", "service.schema")),
+        ("signals.py", ("re", "typing", "collections", "service.schema", "service.ascii_ngrams")),
+        ("ascii_ngrams.py", ("collections", "functools", "typing", "numpy")),
     ],
 )
 def test_pure_rooms_stay_pure(file, allowed):

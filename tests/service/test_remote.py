@@ -16,10 +16,10 @@ GROUPS = [
 
 def gateway(urls):
     return Scorers(
-        verify=RemoteScorer("verify", VerifyGroup, url=urls["verify"], timeout_s=10),
-        judge=RemoteScorer("judge", JudgeGroup, url=urls["judge"], timeout_s=10),
-        nll=RemoteNll("nll", NllGroup, url=urls["nll"], timeout_s=10),
-        diversity=RemoteScorer("diversity", DiversityGroup, url=urls["diversity"], timeout_s=10),
+        verify=RemoteScorer("verify", VerifyGroup, urls=[urls["verify"]], timeout_s=10),
+        judge=RemoteScorer("judge", JudgeGroup, urls=[urls["judge"]], timeout_s=10),
+        nll=RemoteNll("nll", NllGroup, urls=[urls["nll"]], timeout_s=10),
+        diversity=RemoteScorer("diversity", DiversityGroup, urls=[urls["diversity"]], timeout_s=10),
     )
 
 

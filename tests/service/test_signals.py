@@ -1,6 +1,8 @@
 """Signals of reward hacking, on texts whose numbers can be counted by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.signals import signals_of
 
@@ -26,3 +28,12 @@ def test_without_a_reference_there_is_nothing_to_compare_with():
     blank, empty_reference = signals_of([""], None)[0], signals_of(["a"], "")[0]
     assert (blank.n_tokens, blank.length_ratio, blank.copied, blank.repeated) == (0, None, None, 0.0)
     assert (empty_reference.length_ratio, empty_reference.copied) == (None, None)
+
+
+@given(st.lists(st.text(alphabet="ab1_ \t\n.,$\\{}\x00\x1c\x1f\x0b", max_size=80), min_size=1, max_size=5))
+def test_arrays_count_what_the_pattern_counts(texts):
+    # A sign outside ASCII in the reference sends the whole group the slow way; alone, it is a token of its own.
+    reference = texts[0]
+    plain = signals_of([*texts, texts[-1] * 3], reference)
+    by_pattern = signals_of([*texts, texts[-1] * 3, "é"], reference)[:-1]
+    assert plain == by_pattern

@@ -1,0 +1,92 @@
+"""Hashes of the token n-grams of ASCII texts, computed for many texts at once as arrays.
+
+Tokens are those of `signals.TOKEN`: runs of letters, digits and underscores, and single other signs that are no white
+space. Equal n-grams have equal hashes; different ones share a hash of 64 bits by chance alone. A text's own hash is
+a polynomial in an odd base modulo 2^64, whose prefix sums give that of any piece of it.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+
+_SPACE, _WORD, _SIGN = 0, 1, 2
+_BASE = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+
+
+class TextHashes(NamedTuple):
+    """tokens: how many; ngrams: a hash for each, in order."""
+
+    tokens: int
+    ngrams: list[int]
+
+
+def ngram_hashes(texts: Sequence[str], n: int) -> list[TextHashes]:
+    """One result a text, in order. Texts must be ASCII."""
+    joined = np.frombuffer("\n".join(texts).encode("ascii"), dtype=np.uint8)
+    starts, ends = _tokens(joined)
+    tokens_T = _token_hashes(joined, starts, ends)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    # Where each text's tokens begin among all: a line feed stands between texts.
+    borders = np.searchsorted(starts, np.concatenate([[0], np.cumsum(lengths + 1)]))
+    ngrams = _rolled(tokens_T, n).tolist()
+    found: list[TextHashes] = []
+    for first, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
+        found.append(TextHashes(end - first, ngrams[first : max(first, end - n + 1)]))
+    return found
+
+
+def _tokens(joined: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where every token starts and ends."""
+    kind = _kinds()[joined]
+    word = kind == _WORD
+    before = np.concatenate([[False], word[:-1]])
+    after = np.concatenate([word[1:], [False]])
+    sign = kind == _SIGN
+    starts = np.flatnonzero(sign | (word & ~before))
+    ends = np.flatnonzero(sign | (word & ~after)) + 1
+    return starts, ends
+
+
+def _token_hashes(joined: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:
+    powers, inverses = _powers(1 << max(10, len(joined).bit_length()))
+    sums = np.zeros(len(joined) + 1, dtype=np.uint64)
+    np.cumsum((joined.astype(np.uint64) + np.uint64(1)) * powers[: len(joined)], out=sums[1:])
+    hashes: Hashes = (sums[ends] - sums[starts]) * inverses[starts]
+    hashes ^= hashes >> np.uint64(29)
+    hashes *= _MIX
+    hashes ^= hashes >> np.uint64(32)
+    return hashes
+
+
+def _rolled(tokens_T: Hashes, n: int) -> Hashes:
+    """Σ_i token[t + i]·B^i for every place t that has n tokens from it on."""
+    count = max(0, len(tokens_T) - n + 1)
+    powers, _ = _powers(1 << 10)
+    rolled = np.zeros(count, dtype=np.uint64)
+    for i in range(n):
+        rolled += tokens_T[i : i + count] * powers[i]
+    return rolled
+
+
+@lru_cache(maxsize=32)
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """B^i and B^-i modulo 2^64 for i < count."""
+    found = []
+    for base in (_BASE, pow(_BASE, -1, 1 << 64)):
+        powers = np.full(count, np.uint64(base), dtype=np.uint64)
+        powers[0] = 1
+        found.append(np.multiply.accumulate(powers))
+    return found[0], found[1]
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> NDArray[np.uint8]:
+    signs = (chr(code) for code in range(128))
+    return np.array([_WORD if c.isalnum() or c == "_" else _SPACE if c.isspace() else _SIGN for c in signs], np.uint8)

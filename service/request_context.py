@@ -1,0 +1,39 @@
+"""What travels with a request through every task that works for it: its id and the moment by which it must be done.
+
+The id names the caller wherever work waits (fair shares), stands in every log line, and goes on to other pods. Nothing
+here knows HTTP. Outside a request both are None.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def adopt_request_id(given: str | None) -> str:
+    """The caller's X-Request-Id where it is harmless in a log, else a new one; noted for this context."""
+    chosen = given if given is not None and _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id.set(chosen)
+    return chosen
+
+
+@contextmanager
+def due_in(seconds: float) -> Iterator[None]:
+    """Work begun inside must be done in so many seconds."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def seconds_left() -> float | None:
+    """Until the request's deadline, never below 0; None where there is none."""
+    due = _deadline.get()
+    return None if due is None else max(0.0, due - time.monotonic())
