@@ -65,8 +65,9 @@ def test_another_problem_another_model_and_tokens_are_not_answered_from_memory()
         await judge.open()
         await judge.score([group("rea=1")])
         await judge.score([group("rea=1", reference="another")])
+        await judge.score([group("rea=1", answer="another")])
         await judge.score([group("rea=1")])
-        assert len(judge_inner.asked) == 2
+        assert len(judge_inner.asked) == 3
 
     asyncio.run(scenario())
 
