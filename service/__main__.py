@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from service.errors import SettingsError
 from service.settings import Settings, load
@@ -40,11 +42,13 @@ async def _serve(settings: Settings) -> None:
     from service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
-    # uvicorn takes SIGTERM and SIGINT, drains, and raises them again for whoever had them before. That is here: were it
-    # the default, the process would die before its scorers are closed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    # While models load nothing was accepted that could be lost, and a pod that is told to go must not use up its grace
+    # period. The default would not do: the first process of a container has none for SIGTERM.
+    _on_stop(lambda *_: os._exit(0))
     async with opened_scorers(settings) as scorers:
+        # uvicorn takes the signals, drains, and raises them again for whoever had them before. That is here: were it
+        # the default, or what stood before, the process would die before its scorers are closed.
+        _on_stop(lambda *_: None)
         config = uvicorn.Config(
             create_app(settings, scorers),
             host=settings.host,
@@ -54,6 +58,11 @@ async def _serve(settings: Settings) -> None:
             server_header=False,
         )
         await uvicorn.Server(config).serve()
+
+
+def _on_stop(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 if __name__ == "__main__":

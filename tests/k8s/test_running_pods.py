@@ -26,7 +26,7 @@ ONE_GROUP = {
     ],
     "rule": {"variant": "soft"},
 }
-TWO_GROUPS = {"groups": EXAMPLES["groups"][:2]}
+TWO_GROUPS = {"groups": [EXAMPLES["groups"][4], EXAMPLES["groups"][6]]}
 EMBEDDED = {f"REWRIGHT_SCORERS__{name}__MODEL": "embedded" for name in ("NLL", "DIVERSITY")}
 
 
@@ -80,7 +80,7 @@ def test_a_killed_scorer_pod_costs_its_scores_while_it_is_away_and_nothing_after
 def test_a_gateway_told_to_stop_finishes_what_it_accepted(dev):
     answers = []
     # Not what was scored before, so that no cache can be quicker than the signal.
-    body = {"groups": EXAMPLES["groups"][3:4]}
+    body = {"groups": EXAMPLES["groups"][2:3]}
     caller = threading.Thread(target=lambda: answers.append(reward(dev["reward"], body)))
     caller.start()
     try:
