@@ -22,12 +22,15 @@ from tests.live_server import free_port
 
 
 class LocalPod:
-    def __init__(self, deployment: Object, environment: Mapping[str, str], port: int, folder: Path) -> None:
+    def __init__(
+        self, deployment: Object, command: list[str], environment: Mapping[str, str], port: int, folder: Path
+    ) -> None:
         self.name = name_of(deployment)
         self.url = f"http://127.0.0.1:{port}"
         self.root = folder / "root"
         self._log = folder / "log"
         self._box = container(deployment)
+        self._command = command
         self._pod = pod(deployment)["spec"]
         self._environment = self._on_this_machine(environment, port, folder)
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,7 +59,7 @@ class LocalPod:
     def start(self) -> None:
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(
-                [*self._box["command"], *self._box.get("args", [])],
+                self._command,
                 env=self._environment,
                 cwd=self.root,
                 stdout=out,
@@ -134,7 +137,7 @@ def running(
             number = rendered.named("Service", service)["spec"]["ports"][0]["port"]
             for variable, value in environment.items():
                 environment[variable] = value.replace(f"//{service}:{number}", f"//127.0.0.1:{port}")
-        pods[name] = LocalPod(deployment, environment, ports[name], folder / name)
+        pods[name] = LocalPod(deployment, rendered.arguments(deployment), environment, ports[name], folder / name)
     try:
         for one in pods.values():
             one.start()

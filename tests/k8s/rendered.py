@@ -1,11 +1,12 @@
 """What kubectl makes of an overlay, as objects, and what a container of it would find in its environment.
 
 Follows the rules of the API for what these manifests use: envFrom before env, keys of ConfigMaps and Secrets,
-resourceFieldRef of limits.cpu. Anything else there is an error here rather than a guess.
+resourceFieldRef of limits.cpu, $(VARIABLE) in arguments. Anything else there is an error here rather than a guess.
 """
 
 import functools
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -73,12 +74,19 @@ class Rendered:
                 found[variable["name"]] = value
         return found
 
+    def arguments(self, deployment: Object) -> list[str]:
+        """Command and arguments as the process gets them."""
+        known, box = self.environment(deployment), container(deployment)
+        return [re.sub(r"\$\((\w+)\)", lambda m: known[m[1]], a) for a in [*box["command"], *box.get("args", [])]]
+
     def _from(self, source: Object, box: Object, secrets: Mapping[str, Mapping[str, str]]) -> str | None:
         ((kind, reference),) = source.items()
         if kind == "secretKeyRef":
             if reference.get("optional") and reference["name"] not in secrets:
                 return None
             return secrets[reference["name"]][reference["key"]]
+        if kind == "configMapKeyRef":
+            return str(self.named("ConfigMap", reference["name"])["data"][reference["key"]])
         assert (kind, reference["resource"]) == ("resourceFieldRef", "limits.cpu"), source
         return str(math.ceil(cores(box["resources"]["limits"]["cpu"])))
 

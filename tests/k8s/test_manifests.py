@@ -64,6 +64,8 @@ def test_every_reference_has_its_object(rendered):
         for part in everything_in(spec):
             if "configMapRef" in part:
                 assert part["configMapRef"]["name"] in maps
+            if "configMapKeyRef" in part:
+                assert part["configMapKeyRef"]["name"] in maps
             if "persistentVolumeClaim" in part:
                 assert part["persistentVolumeClaim"]["claimName"] in claims
             if "secretKeyRef" in part and not part["secretKeyRef"].get("optional"):
@@ -163,17 +165,35 @@ def test_the_gateway_reaches_each_scorer_by_the_name_of_a_headless_service(rende
             assert service["spec"]["clusterIP"] == "None"
 
 
+def test_the_judge_asks_for_the_model_that_vllm_serves(monkeypatch):
+    split = Rendered("split")
+    judge = settings_of(split.environment(split.named("Deployment", "judge")), monkeypatch).scorers.judge
+    vllm = split.named("Deployment", "judge-model")
+    arguments = split.arguments(vllm)
+    assert f"--model={judge.model}" in arguments
+    assert judge.api_key.get_secret_value() == split.environment(vllm)["VLLM_API_KEY"]
+    (port,) = split.named("Service", "judge-model")["spec"]["ports"]
+    assert judge.base_urls == [f"http://judge-model:{port['port']}/v1"]
+    assert f"--port={container(vllm)['ports'][0]['containerPort']}" in arguments
+
+
 def test_where_strangers_may_come_a_key_is_asked_for(rendered, monkeypatch):
     """Only dev and the pods behind the gateway go without a key, and they say so by name."""
     for deployment in rendered.of_this_service():
         settings = settings_of(rendered.environment(deployment), monkeypatch)
         keyed = rendered.overlay != "dev" and name_of(deployment) == "reward"
         assert (len(settings.api_keys), settings.allow_unauthenticated) == ((2, False) if keyed else (0, True))
-    with pytest.raises(KeyError):
-        for deployment in rendered.of("Deployment"):
-            rendered.environment(deployment, secrets={})
-        if rendered.overlay == "dev":
-            raise KeyError("dev needs no Secret")
+
+
+def test_without_its_secret_production_does_not_start_and_dev_does():
+    for overlay in OVERLAYS:
+        rendered = Rendered(overlay)
+        gateway = rendered.named("Deployment", "reward")
+        if overlay == "dev":
+            assert "REWRIGHT_API_KEYS" not in rendered.environment(gateway, secrets={})
+        else:
+            with pytest.raises(KeyError, match="rewright-keys"):
+                rendered.environment(gateway, secrets={})
 
 
 def test_no_key_is_written_into_a_manifest(rendered):

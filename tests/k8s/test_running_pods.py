@@ -122,7 +122,7 @@ def test_split_scores_groups_with_keys_and_a_judge_behind_http(tmp_path):
             assert [c["v_ans"] for c in scored] == [1, 1, 0]
             assert all(c["status"] == "scored" for c in scored)
         assert {h["Authorization"] for h in vllm.headers} == {"Bearer key-of-the-judge"}
-        assert {r["model"] for r in vllm.requests} == {"judge"}
+        assert {r["model"] for r in vllm.requests} == {"Qwen/Qwen3-30B-A3B-Instruct-2507-FP8"}
         for pod in pods.values():
             assert "key-" not in pod.log() and list(pod.root.rglob("*")) == []
             assert pod.stop() == 0
