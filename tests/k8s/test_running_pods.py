@@ -10,6 +10,7 @@ import pytest
 
 from tests.fake_openai import fake_openai
 from tests.k8s.local_pods import running
+from tests.k8s.queries import AWAITED, all_queries, exported_by, labels_in
 from tests.k8s.rendered import KEYS, Rendered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +93,16 @@ def test_a_gateway_told_to_stop_finishes_what_it_accepted(dev):
         dev["reward"].wait_until_ready()
     assert len(candidates(answers[0])) == len(body["groups"][0]["candidates"])
     assert "Traceback" not in dev["reward"].log()
+
+
+def test_pods_export_what_dashboard_and_alerts_ask_for_with_its_labels(dev):
+    candidates(reward(dev["reward"], ONE_GROUP))
+    pages = [httpx.get(f"{pod.url}/metrics").text for pod in dev.values()]
+    exported = exported_by(pages)
+    for where, query in all_queries():
+        for name, labels in labels_in(query).items():
+            if name not in AWAITED or name in exported:
+                assert not exported[name] or labels <= exported[name], f"{where}: {name}"
 
 
 def test_nothing_was_written_outside_the_volumes(dev):
