@@ -87,7 +87,7 @@ class LocalPod:
     def wait_until_ready(self) -> None:
         """As the kubelet does: the startup probe within its own patience, then readiness and liveness."""
         startup = self._box["startupProbe"]
-        deadline = time.monotonic() + min(240, startup["periodSeconds"] * startup["failureThreshold"])
+        deadline = time.monotonic() + startup["periodSeconds"] * startup["failureThreshold"]
         while not (self.passes("startupProbe") and self.passes("readinessProbe")):
             ended = self.process.poll()
             assert ended is None and time.monotonic() < deadline, f"{self.name}: exit {ended}\n{self.log()[-4000:]}"

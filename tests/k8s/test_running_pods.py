@@ -13,6 +13,8 @@ from tests.k8s.local_pods import running
 from tests.k8s.queries import AWAITED, all_queries, exported_by, labels_in
 from tests.k8s.rendered import KEYS, Rendered
 
+# Five processes load models at once; on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = json.loads((ROOT / "examples" / "groups.json").read_text(encoding="utf-8"))
 EXPECTED = json.loads((ROOT / "examples" / "groups.expected.json").read_text(encoding="utf-8"))
