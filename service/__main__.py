@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -44,6 +45,10 @@ async def _serve(settings: Settings) -> None:
     log_as_json(settings.log_level)
     if settings.otlp_endpoint is not None:
         tracing.configure(settings.otlp_endpoint)
+    # While models load nothing was accepted that could be lost, and a pod that is told to go must not use up its grace
+    # period. The default would not do: the first process of a container has none for SIGTERM.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
     async with opened_scorers(settings) as scorers:
         app = create_app(settings, scorers)
         config = uvicorn.Config(

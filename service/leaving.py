@@ -5,7 +5,8 @@
 3. What was let in is finished; admission took nothing that does not fit into the grace period.
 4. The scorers are closed and the process exits with status 0.
 
-A second signal ends it without waiting. Before the scorers are open a signal simply kills the process.
+A second signal ends it without waiting. Before the scorers are open a signal ends the process at once
+(`service.__main__`).
 """
 
 import asyncio

