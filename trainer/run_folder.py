@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from trainer.errors import RunFolderError
-from trainer.recipe import GrpoRecipe, as_yaml
+from trainer.recipe import GrpoRecipe
+from trainer.recipe_file import as_yaml
 
 _MAY_CHANGE = {
     "reward": {"base_urls", "api_key_file", "patience_s"},
