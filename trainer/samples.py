@@ -85,13 +85,13 @@ def _rows(source: Source) -> Iterator[Mapping[str, Any]]:
     if not path.is_file():
         raise CorpusError(f"corpus.sources: there is no file {source.path!r}")
     if path.suffix == ".parquet":
-        return _parquet_rows(path)
+        return parquet_rows(path)
     if path.suffix in (".jsonl", ".json"):
-        return _jsonl_rows(path)
+        return jsonl_rows(path)
     raise CorpusError(f"{path.name}: neither .jsonl nor .parquet; convert it, or name a hub data set with hub")
 
 
-def _jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -105,7 +105,7 @@ def _jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     import pyarrow
     import pyarrow.parquet
 
