@@ -22,6 +22,7 @@ from trainer.run_folder import RunFolder
 from trainer.run_origin import build_origin, write_origin
 from trainer.sft_data import SftRows, sft_rows
 from trainer.sft_recipe import SftRecipe
+from trainer.targets import TEMPLATE_ARGS
 
 if TYPE_CHECKING:
     from trl import SFTConfig
@@ -42,7 +43,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args={}, date=PINNED_DATE)
+    chat = ChatFormat(tokenizer, args=TEMPLATE_ARGS, date=PINNED_DATE)
     dataset = Path(recipe.data.path).expanduser()
     rows = sft_rows(dataset, tokenizer=tokenizer, chat=chat, max_tokens=recipe.data.max_tokens)
     log.info("%d rows with %d trained tokens; left out: %s", len(rows.dataset), rows.tokens, rows.counts() or "none")

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from trainer.policy import ChatFormat
 
+TEMPLATE_ARGS: dict[str, Any] = {"enable_thinking": False}
+"""Pinned variables of chat templates; those that do not know one pass over it. The service's default is the same."""
 _QUESTION, _ANSWER = "sentinelproblemq", "sentinelanswerq"
 
 
