@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from trainer.errors import BackboneError
 from trainer.gguf_copy import content_hash
 from trainer.prompts import Prompt
+from trainer.recipe import load_recipe
 
 _FILES = ("adapter_model.safetensors", "adapter_config.json")
 
@@ -47,3 +48,12 @@ def rendering_of(adapter: Path) -> Rendering | None:
         return Rendering(prompt, dict(content["args"]), str(content["date"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BackboneError(f"{file} cannot be read ({error}); is the adapter's folder whole?") from None
+
+
+def rewriter_of(adapter: Path | None) -> dict[str, Any] | None:
+    """The variant of a rewriter's reward and its K; None without a rewriter, or for one from elsewhere."""
+    file = adapter / "recipe.yaml" if adapter is not None else None
+    if file is None or not file.is_file():
+        return None
+    recipe = load_recipe(file)
+    return {"variant": recipe.reward.variant, "group_size": recipe.training.group_size}

@@ -67,14 +67,16 @@ class Stages:
     data_hash: dict[str, str]
 
 
-def prepare_corpus(corpus: Corpus, folder: Path, *, settings: Mapping[str, Any], filters: Sequence[Refusals]) -> Stages:
+def prepare_corpus(
+    corpus: Corpus, folder: Path, *, settings: Mapping[str, Any], filters: Sequence[Refusals], needed: Stage = "one"
+) -> Stages:
     """Make the corpus in `folder` (stage_one.jsonl, stage_two.jsonl, report.json), or read it back from there.
 
     settings: all that the result depends on, compared with those of a corpus that is there already.
-    filters: asked in order, each about what the ones before it let pass.
+    filters: asked in order, each about what the ones before it let pass; needed: the stage that must not be empty.
 
-    Raises `CorpusError` where sources cannot be read, where Stage I would be empty, and where `folder` holds a corpus
-    of other settings.
+    Raises `CorpusError` where sources cannot be read, where the needed stage would be empty, and where `folder` holds a
+    corpus of other settings.
     """
     wanted = json.loads(json.dumps(settings))
     report_file = folder / "report.json"
@@ -87,8 +89,9 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, settings: Mapping[str, Any],
         "stage_one": _draw(pools["one"], one, filters, report),
         "stage_two": _draw(pools["two"], two, filters, report),
     }
-    if not stages["stage_one"]:
-        raise CorpusError(f"no sample is left for Stage I of {report.read} that were read; left out: {report.counts()}")
+    if not stages[f"stage_{needed}"]:
+        name = {"one": "Stage I", "two": "Stage II"}[needed]
+        raise CorpusError(f"no sample is left for {name} of {report.read} that were read; left out: {report.counts()}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, samples in stages.items():
         write_samples(folder / f"{name}.jsonl", samples)

@@ -62,7 +62,7 @@ class Corpus(Block):
 
     sources: tuple[Source, ...] = Field(min_length=1)
     draw: int | None = Field(None, ge=2, description="Samples drawn, both stages together; absent: all.")
-    stage_one_share: float = Field(0.5, gt=0, le=1)
+    stage_one_share: float = Field(0.5, ge=0, le=1)
     seed: int = 17
     max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
     max_solution_characters: int | None = Field(None, ge=1)
