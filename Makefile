@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM = false
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify clean
+.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify bench-build check-llama-factory clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
@@ -45,6 +45,17 @@ bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
+
+bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
+	$(PY) tests/bench/build.py
+
+check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
+	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/test_dataset_masks.py -k factory
+
+# Its code alone: what it pins must not reach us. No text passes its audio companion, for which an empty package stands.
+build/llama-factory:
+	$(PIP) install --no-deps --target $@ llamafactory==0.9.5 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
+	mkdir -p $@/torchaudio && touch $@/torchaudio/__init__.py
 
 # Peers run in environments of their own: what they pin must not reach the service.
 LM_EVAL := build/lm-eval/bin/python
