@@ -8,15 +8,18 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
-test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-vllm train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo train-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify bench-build check-llama-factory clean
+.PHONY: demo train-demo pipeline-demo test test-slow serve check format bench bench-nll bench-nll-vllm test-vllm bench-verify soak-verify bench-build check-llama-factory clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
 
 train-demo: $(STAMP)      ## Stage I in minutes: service and GRPO trainer as two processes, on the embedded model
 	$(PY) examples/train_demo.py
+
+pipeline-demo: $(STAMP)   ## Stage I, four datasets, SFT, evaluation, report: the whole experiment, on the embedded model
+	$(PY) examples/pipeline_demo.py
 
 test: $(STAMP)            ## the whole suite; no GPU, no hub
 	$(PY) -m pytest

@@ -45,7 +45,13 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     tokenizer = load_tokenizer(located)
     chat = ChatFormat(tokenizer, args=TEMPLATE_ARGS, date=PINNED_DATE)
     dataset = Path(recipe.data.path).expanduser()
-    rows = sft_rows(dataset, tokenizer=tokenizer, chat=chat, max_tokens=recipe.data.max_tokens)
+    rows = sft_rows(
+        dataset,
+        tokenizer=tokenizer,
+        chat=chat,
+        max_tokens=recipe.data.max_tokens,
+        success_only=recipe.data.success_only,
+    )
     log.info("%d rows with %d trained tokens; left out: %s", len(rows.dataset), rows.tokens, rows.counts() or "none")
     origin = _origin(recipe, located, dataset, rows)
     if first_rank:
@@ -111,8 +117,10 @@ def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
 
 
 def _origin(recipe: SftRecipe, located: Located, dataset: Path, rows: SftRows) -> dict[str, Any]:
+    built = build_origin(dataset)
     return {
-        **build_origin(dataset),
+        **built,
+        "success_only": built["success_only"] or recipe.data.success_only,
         "backbone": {"model": located.name, "revision": located.revision},
         "lora": recipe.lora is not None,
         "data": {"sha256": rows.sha256, "rows": len(rows.dataset), "tokens": rows.tokens, "left_out": rows.counts()},

@@ -1,7 +1,8 @@
 """The rows of a built dataset as ids and labels: the loss falls on the response and its end of turn, on nothing else.
 
 Promises: rows keep their order, so that every method trains on the same problems in the same order; a row that cannot
-be trained on is left out, counted and named with its reason (`empty`, `control_tokens`, `too_long`); nothing is cut.
+be trained on is left out, counted and named with its reason (`fallback`, `empty`, `control_tokens`,
+`too_long`); nothing is cut.
 
 A row has `prompt` and `completion`, each a list of messages (TRL's conversational form); the last message of
 `completion` is the response. Other columns are left alone.
@@ -47,8 +48,10 @@ def read_dataset(path: Path) -> Iterator[Mapping[str, Any]]:
     return parquet_rows(path) if path.suffix == ".parquet" else jsonl_rows(path)
 
 
-def sft_rows(path: Path, *, tokenizer: Any, chat: ChatFormat, max_tokens: int) -> SftRows:
-    """Raises `CorpusError` for a file that cannot be read, a row of another form, and where no row is left."""
+def sft_rows(path: Path, *, tokenizer: Any, chat: ChatFormat, max_tokens: int, success_only: bool = False) -> SftRows:
+    """success_only: leave out rows of origin `reference`, the fallbacks (Table 4, Figure 3 of the paper).
+
+    Raises `CorpusError` for a file that cannot be read, a row of another form, and where no row is left."""
     from datasets import Dataset
 
     targets = TargetFormat(tokenizer, chat)
@@ -59,6 +62,9 @@ def sft_rows(path: Path, *, tokenizer: Any, chat: ChatFormat, max_tokens: int) -
     for number, row in enumerate(read_dataset(path), start=1):
         prompt, response = _turns(row, f"{path.name}, row {number}")
         name = str(row.get("id", number))
+        if success_only and row.get("origin", "reference") == "reference":
+            left_out[name] = "fallback"
+            continue
         if not response.strip() or not any(turn["content"].strip() for turn in prompt):
             left_out[name] = "empty"
             continue

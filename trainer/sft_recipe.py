@@ -16,6 +16,7 @@ from trainer.recipe_file import read_recipe
 
 class SftData(Block):
     path: str = Field(min_length=1, description="What `rewright build` wrote: JSONL or Parquet, prompt and completion.")
+    success_only: bool = Field(False, description="Leave out the rows that fell back to the reference.")
     max_tokens: int = Field(8192, ge=16, description="Prompt and response together; longer rows are left out.")
 
 
