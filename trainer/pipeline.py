@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from clients.http_client import RewardClient
 from clients.wire import RewrightError
+from trainer.adapter_folder import adapter_sha256
 from trainer.benchmarks import read_questions
 from trainer.build import build
 from trainer.errors import CorpusError, ServiceTrouble
@@ -66,6 +67,11 @@ class _Experiment:
         self._recipe = recipe
         # Looked at first: what is wrong with the last step should not be found after hours.
         self._asked = _asked(recipe.evaluate) if recipe.evaluate is not None else None
+        self._adapters = {
+            name: adapter_sha256(Path(dataset.adapter).expanduser())
+            for name, dataset in recipe.datasets.items()
+            if dataset.adapter is not None
+        }
         self._solve_prompt = Prompt.load(recipe.solve_prompt, places={"problem"}).sha256
         self._common = _common(recipe)
         work = Path(recipe.work).expanduser()
@@ -89,13 +95,15 @@ class _Experiment:
     def built(self, name: str, rewriters: Mapping[str, Done]) -> Done:
         recipe, dataset = self._recipe, self._recipe.datasets[name]
         rewriter = rewriters[dataset.rewriter] if dataset.rewriter is not None else None
-        adapter = rewriter.folder / "adapter" if rewriter is not None else None
+        adapter = Path(dataset.adapter).expanduser() if dataset.adapter is not None else None
+        if rewriter is not None:
+            adapter = rewriter.folder / "adapter"
         # A rewriter's run has made the corpus already; its second half is what nobody has trained on.
         corpus = next((done.folder / "corpus" for done in rewriters.values()), None)
         inputs = {
             **self._common,
             "method": dataset.method,
-            "rewriter": rewriter.key if rewriter is not None else None,
+            "rewriter": rewriter.key if rewriter is not None else self._adapters.get(name),
             "solve_prompt": self._solve_prompt,
             "generation": _plain(recipe.generation),
         }

@@ -27,10 +27,12 @@ class Rewriter(Block):
 
 
 class Dataset(Block):
-    """One build. rewriter: its name, for the method agent."""
+    """One build. For the method agent either a rewriter that the recipe trains, or an adapter of an earlier Stage I run
+    with the same backbone and the same share of Stage I, so that it was not trained on what it rewrites."""
 
     method: Method
     rewriter: str | None = None
+    adapter: str | None = Field(None, description="The folder adapter/ of a Stage I run.")
     success_only: bool = Field(False, description="Train once more on the rewrites alone (Table 4, Figure 3).")
 
 
@@ -72,13 +74,15 @@ class PipelineRecipe(Block):
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"{name!r} names a folder: letters, digits, - and _ alone")
         for name, dataset in self.datasets.items():
-            if dataset.method == "agent" and dataset.rewriter not in self.rewriters:
+            if dataset.method != "agent" and (dataset.rewriter or dataset.adapter) is not None:
+                raise ValueError(f"datasets.{name}: only the method agent has a rewriter or an adapter")
+            if dataset.method == "agent" and (dataset.rewriter is None) == (dataset.adapter is None):
+                raise ValueError(f"datasets.{name}: the method agent needs either rewriter or adapter, and not both")
+            if dataset.rewriter is not None and dataset.rewriter not in self.rewriters:
                 known = ", ".join(self.rewriters) or "none"
                 raise ValueError(
                     f"datasets.{name}.rewriter must be one of rewriters ({known}), not {dataset.rewriter!r}"
                 )
-            if dataset.method != "agent" and dataset.rewriter is not None:
-                raise ValueError(f"datasets.{name}: only the method agent has a rewriter")
             if dataset.method == "sft" and dataset.success_only:
                 raise ValueError(f"datasets.{name}: method sft has no rewrites, so success_only would leave nothing")
         return self

@@ -135,6 +135,7 @@ def test_what_changed_is_done_anew_beside_the_old_and_nothing_else(finished):
     [
         ("datasets.agent.rewriter=absent", "datasets.agent.rewriter must be one of rewriters (agent)"),
         ("datasets.sft.rewriter=agent", "only the method agent has a rewriter"),
+        ("datasets.agent.adapter=x", "either rewriter or adapter"),
         ("evaluate.data=absent.jsonl", "evaluate.data: there is no file"),
         ("corpus.sources.0.path=absent.jsonl", "corpus.sources: there is no file"),
         ("service.base_urls=http://127.0.0.1:9", "cannot be used"),
