@@ -4,10 +4,11 @@ Promises: the same recipe over the same files gives the same samples in the same
 and left out is counted and listed with its reason; a reference is never cut; a folder that holds a finished corpus of
 the same settings is read back instead of being made again.
 
-Left out, in this order: `empty` (no problem or no solution), `duplicate` (of an earlier problem, white space aside),
-`control_tokens` (spells a control token of the tokenizer, which a chat template would let through as one), `too_long`
-(problem and solution), `prompt_too_long` (the rendered rewriting prompt), `bad_gold` (the verifier cannot read the gold
-answer). Samples are looked at in the order of the draw until enough are found.
+Left out, in this order: `empty` (no problem or no solution), `broken_text` (half of a surrogate pair), `duplicate` (of
+an earlier problem, white space aside), `control_tokens` (spells a control token of the tokenizer, which a chat template
+would let through as one), `too_long` (problem and solution), `prompt_too_long` (the rendered rewriting prompt),
+`bad_gold` (the verifier cannot read the gold answer). Samples are looked at in the order of the draw until enough are
+found.
 
 Not covered: whether a problem occurs in a benchmark too.
 """
@@ -115,10 +116,11 @@ def _in_order_of_draw(corpus: Corpus, report: CorpusReport) -> dict[Stage, list[
     drawn: dict[Stage, list[tuple[float, Sample]]] = {"one": [], "two": []}
     for sample in _all(corpus):
         report.read += 1
-        problem_hash = sample.problem_hash
         if not sample.problem or not sample.reference:
             report.left_out.append(LeftOut(sample.id, sample.source, "empty"))
-        elif problem_hash in seen:
+        elif not sample.is_unicode:
+            report.left_out.append(LeftOut(sample.id, sample.source, "broken_text"))
+        elif (problem_hash := sample.problem_hash) in seen:
             report.left_out.append(LeftOut(sample.id, sample.source, "duplicate"))
         else:
             seen.add(problem_hash)

@@ -40,6 +40,15 @@ class Sample:
         plain = _SPACE.sub(" ", unicodedata.normalize("NFKC", self.problem)).strip()
         return hashlib.sha256(plain.encode()).hexdigest()
 
+    @property
+    def is_unicode(self) -> bool:
+        """False for a text with half of a surrogate pair, which JSON can spell and no file or tokenizer takes."""
+        try:
+            "".join([self.problem, self.reference, self.answer or ""]).encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def as_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 

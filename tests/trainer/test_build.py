@@ -162,6 +162,7 @@ def test_bad_samples_are_left_out_for_every_method_alike_and_listed(recipe, tmp_
         {"id": "twice", "problem": "What is  1 plus 1?", "solution": "It is 2.", "answer": 2},
         {"id": "unread", "problem": "What is 2 plus 2?", "solution": "It is 4.", "answer": "unreadable"},
         {"id": "hollow", "problem": "What is 3 plus 3?", "solution": " ", "answer": 6},
+        {"id": "broken", "problem": "What is \ud83d plus 1?", "solution": "It is 1.", "answer": 1},
         {"id": "no-answer", "problem": "What is 4 plus 4?", "solution": "It is \\boxed{8}.", "answer": None},
     ]
     file = tmp_path / "bad.jsonl"
@@ -171,9 +172,9 @@ def test_bad_samples_are_left_out_for_every_method_alike_and_listed(recipe, tmp_
         assert sorted(row["id"] for row in rows_in(dataset)) == ["good", "no-answer"]
         left = json.loads((dataset.parent / "corpus" / "report.json").read_text())["left_out"]
         assert {item["id"]: item["reason"] for item in left} == {
-            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty"
+            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text"
         }  # fmt: skip
-        assert report_of(dataset)["left_out"] == {"duplicate": 1, "bad_gold": 1, "empty": 1}
+        assert report_of(dataset)["left_out"] == {"duplicate": 1, "bad_gold": 1, "empty": 1, "broken_text": 1}
 
 
 def test_a_gold_that_is_found_unreadable_under_way_stops_the_build_and_is_no_fallback(recipe, tmp_path):
