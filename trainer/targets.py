@@ -37,12 +37,17 @@ class TargetFormat:
         self._lead = whole[len(before) :] if whole.startswith(before) else ""
         end = chat.end_of_turn()
         self._end = [end] if end is not None else []
+        # A tokenizer that marks the beginning of a text must not take the response for one: a control token before it
+        # says that it is in the middle.
+        added = tokenizer.added_tokens_decoder.values()
+        self._anchor = next((t.content for t in added if t.special and not t.rstrip), "")
 
     def encode(self, prompt: Sequence[Mapping[str, str]], response: str) -> Target:
         """The response with its end of turn, behind the prompt."""
         before = self._chat.prompt_ids(prompt)
-        text = self._tokenizer(self._lead + response.strip(), add_special_tokens=False, verbose=False)
-        return Target([*before, *text["input_ids"], *self._end], len(before))
+        text = self._anchor + self._lead + response.strip()
+        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return Target([*before, *ids[bool(self._anchor) :], *self._end], len(before))
 
     def _render(self, turns: Sequence[Mapping[str, str]], **options: Any) -> str:
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, **options, **self._chat.variables))

@@ -136,6 +136,30 @@ def test_the_loss_falls_on_the_response_and_its_end_alone(tmp_path, template, ar
         assert row["labels"] == [IGNORED] * len(prompt) + row["input_ids"][len(prompt) :]
 
 
+@pytest.mark.parametrize("words_start_with_a_mark", [False, True])
+@pytest.mark.parametrize(
+    "template",
+    [
+        TRIMS_AND_PRINTS_THE_DATE,
+        NO_HEADER_AND_A_LEADING_SPACE,
+        THINKING_IN_THE_LAST_TURN,
+        THINKING_IN_THE_GENERATION_PROMPT_ALONE,
+    ],
+)
+def test_what_is_trained_is_what_the_service_scores(template, words_start_with_a_mark):
+    from service.scorers.rendering import ChatFormat as Scored
+    from trainer.policy import ChatFormat
+    from trainer.targets import TEMPLATE_ARGS, TargetFormat
+
+    tokenizer = tiny_tokenizer(template, words_start_with_a_mark=words_start_with_a_mark)
+    scored = Scored.of(tokenizer, date="2025-01-01", template_args=TEMPLATE_ARGS)
+    trained = TargetFormat(tokenizer, ChatFormat(tokenizer, args=TEMPLATE_ARGS, date="2025-01-01"))
+    for problem, response in (("What is 2 + 2?", " It is 4.\n"), ("Find $x$.", "$x = 3$\n\nso \\boxed{3}")):
+        target = trained.encode([{"role": "user", "content": problem}], response)
+        assert target.ids[: target.start] == scored.encode_prefix(problem)
+        assert target.ids[target.start :] == scored.encode_candidate(response) + scored.end_of_turn
+
+
 def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
     from trainer.policy import ChatFormat
     from trainer.sft_data import sft_rows
