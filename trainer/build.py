@@ -15,7 +15,6 @@ Not covered: retries of a candidate (the paper has none), training on the result
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +24,9 @@ from typing import Any
 
 from clients.progress_bar import ProgressBar
 from trainer.adapter_folder import Rendering, adapter_sha256, rendering_of, rewriter_of
-from trainer.build_checks import Checks
+from trainer.build_checks import Checks, open_checks
 from trainer.build_corpus import BuildCorpus, stage_two
-from trainer.build_finish import Facts, finish
+from trainer.build_finish import Facts, diversity_of, finish
 from trainer.build_folder import BuildFolder
 from trainer.build_recipe import BuildRecipe, Shard
 from trainer.build_rows import as_line, row_of
@@ -61,7 +60,7 @@ class _Prepared:
 
     @property
     def block_size(self) -> int:
-        return BATCHES_A_BLOCK * self.recipe.generation.batch_size
+        return _block_size(self.recipe)
 
 
 @dataclass
@@ -118,7 +117,7 @@ def _prepare(
     for misfit in misfits(served, located, chat):
         log.warning(misfit)
     corpus = stage_two(recipe, folder.corpus, prompt=rendering.prompt, chat=chat, located=located)
-    block_size = BATCHES_A_BLOCK * recipe.generation.batch_size
+    block_size = _block_size(recipe)
     part = corpus.part(shard, block_size=block_size)
     steps = _steps(recipe, rewriting=rendering.prompt, solving=solving)
     settings = {
@@ -162,6 +161,10 @@ def _steps(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[S
     }[recipe.method]
 
 
+def _block_size(recipe: BuildRecipe) -> int:
+    return BATCHES_A_BLOCK * recipe.generation.batch_size
+
+
 def _scorers(served: Served) -> dict[str, Any]:
     """Which models judge and score: a build does not change them in the middle."""
     return {
@@ -175,11 +178,18 @@ def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
     ids = (sample.id for sample in prepared.corpus.samples(prepared.part))
     origins = origins_in(folder.rows, ids)
     session = Session()
-    with _checks(recipe) as (checks, loop), RowFile(folder.rows) as rows:
+    with (
+        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward())) as (checks, loop),
+        RowFile(folder.rows) as rows,
+    ):
         if rows.rows < len(prepared.part):
             if rows.rows:
                 log.info("going on with row %d of %d", rows.rows + 1, len(prepared.part))
             _stream(prepared, rows, checks, loop, session, passed=rows.rows - origins["reference"])
+
+        def diversity(texts: Sequence[str]) -> float | None:
+            return asyncio.run_coroutine_threadsafe(checks.diversity(texts), loop).result()
+
         facts = Facts(
             method=recipe.method,
             success_only=recipe.success_only,
@@ -189,13 +199,10 @@ def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
             left_out=prepared.corpus.left_out,
             settings=prepared.settings,
             provenance=prepared.provenance,
+            diversity=diversity_of(folder.rows, success_only=recipe.success_only, diversity=diversity),
             session=vars(session),
         )
-
-        def diversity(texts: Sequence[str]) -> float | None:
-            return asyncio.run_coroutine_threadsafe(checks.diversity(texts), loop).result()
-
-        return finish(folder, facts, diversity)
+    return finish(folder, facts)
 
 
 def _stream(
@@ -264,31 +271,3 @@ def _generator(prepared: _Prepared) -> Iterator[Generator | None]:
         template_date=prepared.rendering.date,
     ) as generator:
         yield generator
-
-
-@contextmanager
-def _checks(recipe: BuildRecipe) -> Iterator[tuple[Checks, asyncio.AbstractEventLoop]]:
-    """The service's client on an event loop of its own, whose thread scores while the model writes."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="rewright-build", daemon=True)
-    thread.start()
-    key = api_key(recipe.service.as_reward())
-
-    async def opened() -> Checks:
-        return Checks(recipe.service, api_key=key)
-
-    async def closed(checks: Checks) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await checks.close()
-
-    checks = asyncio.run_coroutine_threadsafe(opened(), loop).result()
-    try:
-        yield checks, loop
-    finally:
-        asyncio.run_coroutine_threadsafe(closed(checks), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()

@@ -9,8 +9,10 @@ Not covered: ordering and falling back (`trainer.build_stream`).
 
 import asyncio
 import random
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from clients.http_client import AsyncRewardClient
@@ -128,6 +130,33 @@ class Checks:
             self._under_way -= 1
             if self._under_way == 0:
                 self.service_busy_s += time.monotonic() - self._busy_since
+
+
+@contextmanager
+def open_checks(service: Service, *, api_key: str | None) -> Iterator[tuple[Checks, asyncio.AbstractEventLoop]]:
+    """Checks on an event loop of its own, whose thread scores while the caller's writes."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="rewright-build", daemon=True)
+    thread.start()
+
+    async def opened() -> Checks:
+        return Checks(service, api_key=api_key)
+
+    async def closed(checks: Checks) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await checks.close()
+
+    checks = asyncio.run_coroutine_threadsafe(opened(), loop).result()
+    try:
+        yield checks, loop
+    finally:
+        asyncio.run_coroutine_threadsafe(closed(checks), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _group(sample: Sample, candidate: str) -> dict[str, Any]:

@@ -20,7 +20,10 @@ Diversity = Callable[[Sequence[str]], float | None]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known beside the rows. session: seconds and busy seconds of the last run that wrote rows."""
+    """What is known beside the rows.
+
+    diversity: as `diversity_of` gives it; session: seconds and busy seconds of the last run that wrote rows.
+    """
 
     method: str
     success_only: bool
@@ -30,13 +33,14 @@ class Facts:
     left_out: dict[str, int]
     settings: dict[str, Any]
     provenance: dict[str, Any]
+    diversity: dict[str, Any]
     session: dict[str, Any]
 
 
-def finish(folder: BuildFolder, facts: Facts, diversity: Diversity) -> Path:
-    """The dataset's file. Raises `RunFolderError` where the disk refuses, and what `diversity` raises."""
+def finish(folder: BuildFolder, facts: Facts) -> Path:
+    """The dataset's file. Raises `RunFolderError` where the disk refuses."""
     dataset = folder.dataset(facts.format)
-    report = build_report(folder.rows, facts, diversity)
+    report = build_report(folder.rows, facts)
     write = write_parquet if facts.format == "parquet" else write_jsonl
     write(folder.rows, dataset, success_only=facts.success_only)
     write_llama_factory(rows_of(folder.rows, success_only=facts.success_only), folder.llama_factory)
@@ -47,7 +51,7 @@ def finish(folder: BuildFolder, facts: Facts, diversity: Diversity) -> Path:
     return dataset
 
 
-def build_report(rows: Path, facts: Facts, diversity: Diversity) -> dict[str, Any]:
+def build_report(rows: Path, facts: Facts) -> dict[str, Any]:
     """The content of build.json. Counts and yield are over all samples, whether or not fallbacks are left out."""
     everything = numbers_of(rows_of(rows, success_only=False))
     kept = everything.counts
@@ -68,7 +72,7 @@ def build_report(rows: Path, facts: Facts, diversity: Diversity) -> dict[str, An
         "reference_nll": everything.reference_nll_by_origin(),
         "nll_mean": mean(v for v, o in zip(everything.nll, everything.origins, strict=True) if o in kept),
         "reference_nll_mean": mean(everything.reference_nll),
-        "diversity": _diversity(rows, facts.success_only, sum(kept.values()), diversity),
+        "diversity": facts.diversity,
         "left_out": facts.left_out,
         "seconds": seconds,
         "rows_of_last_run": facts.session["rows"],
@@ -79,14 +83,13 @@ def build_report(rows: Path, facts: Facts, diversity: Diversity) -> dict[str, An
     }
 
 
-def _diversity(rows: Path, success_only: bool, count: int, diversity: Diversity) -> dict[str, Any]:
-    """Before and after, over the same evenly spaced rows."""
+def diversity_of(rows: Path, *, success_only: bool, diversity: Diversity) -> dict[str, Any]:
+    """D before and after, over the same evenly spaced rows."""
+    count = sum(1 for _ in rows_of(rows, success_only=success_only))
     every = max(1, -(-count // DIVERSITY_TEXTS))
     some = [row for place, row in enumerate(rows_of(rows, success_only=success_only)) if place % every == 0]
-    completions = [row["completion"][-1]["content"] for row in some]
-    references = [row["reference"] for row in some]
     return {
         "texts": len(some),
-        "references": diversity(references),
-        "completions": diversity(completions),
+        "references": diversity([row["reference"] for row in some]),
+        "completions": diversity([row["completion"][-1]["content"] for row in some]),
     }

@@ -7,8 +7,7 @@ Not covered: bringing the shards' folders onto one machine.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +30,19 @@ def merge(path: Path) -> Path:
         settings = {**first["settings"], "shard": None}
         folder.claim(settings)
         _rows(folder, shards, reports)
-        left_out: Counter[str] = Counter(first["left_out"])
         facts = Facts(
             method=first["method"],
             success_only=first["success_only"],
             format=first["settings"]["format"],
             rewriter=first["rewriter"],
             samples=sum(report["samples"] for report in reports),
-            left_out=dict(left_out),
+            left_out=first["left_out"],
             settings=settings,
             provenance=first["provenance"],
+            diversity=_diversity(reports),
             session=_session(reports),
         )
-        diversities = iter([_mean(reports, "references"), _mean(reports, "completions")])
-        return finish(folder, facts, _told(diversities))
+        return finish(folder, facts)
 
 
 def _shards(folder: BuildFolder) -> list[BuildFolder]:
@@ -109,12 +107,11 @@ def _session(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows, "seconds": math.fsum(report["seconds"] for report in reports), **busy}
 
 
-def _mean(reports: Sequence[dict[str, Any]], which: str) -> float | None:
-    """Of the shards' own diversities, weighted by the texts that each was computed over."""
-    known = [(r["diversity"][which], r["diversity"]["texts"]) for r in reports if r["diversity"][which] is not None]
-    texts = sum(weight for _, weight in known)
-    return math.fsum(value * weight for value, weight in known) / texts if texts else None
-
-
-def _told(diversities: Any) -> Callable[[Sequence[str]], float | None]:
-    return lambda _: next(diversities)
+def _diversity(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means of the shards' own, weighted by the texts that each was computed over."""
+    found: dict[str, Any] = {"texts": sum(report["diversity"]["texts"] for report in reports)}
+    for which in ("references", "completions"):
+        known = [(r["diversity"][which], r["diversity"]["texts"]) for r in reports if r["diversity"][which] is not None]
+        texts = sum(weight for _, weight in known)
+        found[which] = math.fsum(value * weight for value, weight in known) / texts if texts else None
+    return found
