@@ -1,8 +1,8 @@
 """How busy a build keeps its two sides: the model that writes, and the service that scores. One table, two cases.
 
-    python tests/bench/build.py [--problems 160] [--out FOLDER]
+    python tests/bench/build.py [--problems 96] [--out FOLDER]
 
-    generation is dear    SmolLM2-135M writes up to 96 tokens; the service scores on the embedded models
+    generation is dear    SmolLM2-135M writes up to 64 tokens; the service scores on the embedded models
     scoring is dear       a random model of a few thousand weights writes 8 tokens; the same service
 
 Each is a whole `rewright build` against a service in a process of its own, on the same cores. Busy seconds are those
@@ -29,7 +29,7 @@ SHORT = 150
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=160)
+    parser.add_argument("--problems", type=int, default=96)
     parser.add_argument("--out", type=Path, default=None, help="keep the datasets here")
     options = parser.parse_args()
     if not POOL.is_file():
@@ -42,8 +42,8 @@ def main():
     folder = options.out or Path(tempfile.mkdtemp(prefix="rewright-bench-build-"))
     tiny = str(write_backbone(folder / "tiny"))
     cases = {
-        "generation is dear": {"backbone": {"model": "embedded"}, "generation": {"batch_size": 8, "max_tokens": 96}},
-        "scoring is dear": {"backbone": {"model": tiny}, "generation": {"batch_size": 8, "max_tokens": 8}},
+        "generation is dear": {"backbone": {"model": "embedded"}, "generation": {"batch_size": 4, "max_tokens": 64}},
+        "scoring is dear": {"backbone": {"model": tiny}, "generation": {"batch_size": 4, "max_tokens": 8}},
     }
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(
