@@ -74,7 +74,6 @@ def _data(work: Path) -> list[str]:
     return [
         f"corpus.sources.0.path={work / 'problems.jsonl'}",
         "corpus.max_solution_characters=1000",
-        "rewriters.agent.training.prompts_per_step=2",
         f"evaluate.data={work / 'questions.jsonl'}",
     ]
 

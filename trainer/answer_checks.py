@@ -2,7 +2,8 @@
 
 Promises: a verdict is written as soon as it is there; an answer that could not be verified for a reason that passes (a
 service that is away) has no verdict and is asked for again by the next run; one that never can be (a gold answer that
-nobody can read) is kept as `failed` with its code, and is no wrong answer.
+nobody can read, a question that does not fit into the model's window) is kept as `failed` with its code: it is no wrong
+answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,14 @@ from trainer.benchmarks import Question
 from trainer.evaluate_folder import JsonLines
 
 AT_ONCE = 32
+_NOT_ASKED = {
+    "status": "failed",
+    "error": {
+        "code": "prompt_too_long",
+        "message": "the question does not fit into the model's window",
+        "retryable": False,
+    },
+}
 
 
 class AnswerChecks:
@@ -53,9 +62,15 @@ class AnswerChecks:
     def _check(self, generations: Sequence[dict[str, Any]]) -> None:
         if self.trouble is not None:  # one patience is enough
             return
+        rows = [_NOT_ASKED | {"id": g["id"]} for g in generations if g["finish_reason"] == "prompt_too_long"]
         groups: list[Any] = [
-            {"id": g["id"], "answer": self._questions[g["id"]].answer, "candidates": [g["text"]]} for g in generations
+            {"id": g["id"], "answer": self._questions[g["id"]].answer, "candidates": [g["text"]]}
+            for g in generations
+            if g["finish_reason"] != "prompt_too_long"
         ]
+        self._verdicts.append(rows)
+        if not groups:
+            return
         try:
             scores = self._client.verify(groups)
         except RewrightError as error:

@@ -60,11 +60,13 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     with _client(recipe) as client:
         verifier = _check_service(client, recipe)
         folder = EvaluateFolder(Path(recipe.output).expanduser())
-        folder.claim(_settings(recipe, questions, prompts))
+        settings = _settings(recipe, questions, prompts)
         texts = {question.id: prompt_of(question, **prompts) for question in questions.asked}
-        with JsonLines(folder.generations) as generations, JsonLines(folder.verdicts) as verdicts:
-            _answer(_Run(recipe, client, questions, texts), generations, verdicts)
-            results = _results(questions, generations, verdicts)
+        with folder.lock():
+            folder.claim(settings)
+            with JsonLines(folder.generations) as generations, JsonLines(folder.verdicts) as verdicts:
+                _answer(_Run(recipe, client, questions, texts), generations, verdicts)
+                results = _results(questions, generations, verdicts)
     base_answers = _base_answers(recipe, questions, texts) if base is not None else []
     summary: dict[str, Any] = {
         "kind": "evaluation",

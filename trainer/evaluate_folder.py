@@ -10,8 +10,11 @@ written once, whole, and never again; results come last.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from trainer.errors import RunFolderError
 from trainer.row_file import RowFile
@@ -24,6 +27,16 @@ class EvaluateFolder:
         self.path = path
         self.generations = path / "generations.jsonl"
         self.verdicts = path / "verdicts.jsonl"
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Held for as long as an evaluation works here; gone with its process. Raises `RunFolderError` where taken."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(self.path.with_name(self.path.name + ".lock")).acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(f"another evaluation is at work in {self.path}; wait for it, or set output") from None
+        except OSError as error:
+            raise RunFolderError(f"output: cannot write {self.path}: {error}") from None
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Raises `RunFolderError` where it holds other files, or an evaluation of other settings."""

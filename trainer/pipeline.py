@@ -12,6 +12,7 @@ Not covered: steps side by side; several machines (each command has its own way:
 
 import gc
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ from trainer.run_origin import FILE as ORIGIN
 from trainer.sft import train_sft
 from trainer.sft_recipe import SftData
 
+log = logging.getLogger(__name__)
 _OPERATIONAL = {"device", "micro_batch", "gradient_checkpointing", "save_steps", "concurrency"}
 """Keys of recipe blocks that change how a step is done and not what comes out of it."""
 
@@ -47,7 +49,8 @@ def run_pipeline(recipe: PipelineRecipe) -> Path:
     base = experiment.evaluated("base", trained=None, base=None)
     for name in recipe.datasets:
         built = experiment.built(name, rewriters)
-        for success_only in (False, True) if recipe.datasets[name].success_only else (False,):
+        both = recipe.datasets[name].success_only and _has_successes(built.folder / "build.json", name)
+        for success_only in (False, True) if both else (False,):
             label = f"{name}-success" if success_only else name
             trained = experiment.trained(label, built, success_only=success_only)
             if trained is not None:
@@ -176,6 +179,14 @@ def _common(recipe: PipelineRecipe) -> dict[str, Any]:
         "backbone": {"revision": located.revision or located.name, "precision": recipe.backbone.precision},
         "scorers": _scorers(recipe),
     }
+
+
+def _has_successes(report: Path, name: str) -> bool:
+    counts = json.loads(report.read_text(encoding="utf-8"))["counts"]
+    found = any(count for origin, count in counts.items() if origin != "reference")
+    if not found:
+        log.warning("%s has no rewrite that passed: there is nothing to train on successes alone", name)
+    return found
 
 
 def _asked(evaluation: Evaluation) -> dict[str, Any]:

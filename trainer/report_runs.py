@@ -92,7 +92,9 @@ def find_runs(folders: Iterable[Path]) -> Runs:
 def _all_folders(given: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for folder in given:
-        below = sorted(path for path in folder.rglob("*") if path.is_dir() and "shards" not in path.parts)
+        below = sorted(
+            path for path in folder.rglob("*") if path.is_dir() and "shards" not in path.relative_to(folder).parts
+        )
         for path in (folder, *below):
             found.setdefault(path.resolve(), None)
     return list(found)

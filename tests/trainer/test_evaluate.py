@@ -157,6 +157,25 @@ def test_what_is_wrong_is_said_before_anything_is_asked(parts, tmp_path, capsys,
     assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+def test_a_question_that_does_not_fit_is_no_wrong_answer(parts, tmp_path):
+    rows = [json.loads(line) for line in parts["data"].read_text().splitlines()]
+    rows[0]["question"] = "long " * 600
+    data = tmp_path / "eval.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert command({**parts, "data": data}, tmp_path / "run") == 0
+    r = results(tmp_path / "run")["benchmarks"]["Math500"]
+    assert r["not_verified"] == {"prompt_too_long": 1, "bad_gold": 1} and r["scored"] == 2
+
+
+def test_two_evaluations_in_one_folder_do_not_mix(parts, tmp_path, capsys):
+    from trainer.evaluate_folder import EvaluateFolder
+
+    with EvaluateFolder(tmp_path / "run").lock():
+        assert command(parts, tmp_path / "run") == 2
+    assert "another evaluation" in capsys.readouterr().err
+    assert command(parts, tmp_path / "run") == 0
+
+
 def test_a_folder_of_other_settings_and_a_base_of_other_questions_are_refused(parts, base, tmp_path, capsys):
     assert command(parts, base, "--set", "generation.max_tokens=6") == 2
     assert "generation" in capsys.readouterr().err

@@ -12,6 +12,9 @@ from tests.live_server import serve_app
 from tests.plain_scorers import plain_scorers
 from tests.trainer.tiny_run import write_backbone, write_problems
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test waits for a whole experiment: seconds on a free machine, minutes on one that is busy."""
+
 
 @pytest.fixture(scope="module")
 def service():

@@ -136,6 +136,15 @@ def test_the_loss_falls_on_the_response_and_its_end_alone(tmp_path, template, ar
         assert row["labels"] == [IGNORED] * len(prompt) + row["input_ids"][len(prompt) :]
 
 
+@pytest.mark.slow
+def test_two_ranks_train_on_the_same_global_batch(parts, unbroken, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
+    ranks = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "trainer", "sft"]
+    subprocess.run([*ranks, "--config", str(recipe)], cwd=ROOT, check=True, timeout=250)
+    assert losses(output) == pytest.approx(losses(unbroken), abs=1e-4)
+
+
 @pytest.mark.parametrize("words_start_with_a_mark", [False, True])
 @pytest.mark.parametrize(
     "template",
