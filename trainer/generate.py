@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
+from trainer.adapter_folder import adapter_sha256
 from trainer.errors import RecipeError
 from trainer.policy import ChatFormat, load_tokenizer, locate
 from trainer.recipe import Backbone
@@ -168,7 +169,7 @@ def open_generator(
     located = locate(backbone)
     tokenizer = load_tokenizer(located)
     chat = ChatFormat(tokenizer, args=template_args or {}, date=template_date)
-    adapter_sha256 = _adapter_sha256(adapter) if adapter is not None else None
+    adapter_hash = adapter_sha256(adapter) if adapter is not None else None
     if chosen == "vllm":
         from trainer.generate_vllm import VllmEngine
 
@@ -180,7 +181,7 @@ def open_generator(
     described = {
         "model": located.name,
         "revision": located.revision,
-        "adapter": adapter_sha256,
+        "adapter": adapter_hash,
         "template": {"sha256": chat.template_sha256, "args": chat.args, "date": chat.date},
     }
     return Generator(opened, backbone=described, decoding=decoding)
@@ -225,9 +226,3 @@ def _chosen(engine: Engine, backbone: Backbone) -> Literal["transformers", "vllm
     if engine == "auto":
         return "vllm" if installed and backbone.device != "cpu" else "transformers"
     return engine
-
-
-def _adapter_sha256(adapter: Path) -> str:
-    from trainer.adapter_folder import adapter_sha256
-
-    return adapter_sha256(adapter)
