@@ -8,20 +8,23 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
-test test-slow test-vllm train-demo: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-vllm train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
 
 # Peers run in environments of their own: what they pin must not reach the service.
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
-.PHONY: demo train-demo test test-slow test-vllm serve check format bench bench-nll bench-nll-vllm bench-judge \
-  bench-verify soak-verify bench-serving soak-serving clean
+.PHONY: demo train-demo pipeline-demo test test-slow test-vllm serve check check-llama-factory format bench bench-nll \
+  bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving bench-build clean
 
 demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
 	$(PY) examples/demo.py
 
 train-demo: $(STAMP)      ## Stage I in minutes: service and GRPO trainer as two processes, on the embedded model
 	$(PY) examples/train_demo.py
+
+pipeline-demo: $(STAMP)   ## Stage I, four datasets, SFT, evaluation, report: the whole experiment, on the embedded model
+	$(PY) examples/pipeline_demo.py
 
 test: $(STAMP)            ## the whole suite; no GPU, no hub
 	$(PY) -m pytest
@@ -61,6 +64,17 @@ bench-serving: $(STAMP)   ## the service under load and in pieces: rates, overlo
 
 soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: memory and lost requests, minute by minute
 	$(PY) tests/bench/serving_soak.py
+
+bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
+	$(PY) tests/bench/build.py
+
+check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
+	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/test_dataset_masks.py -k factory
+
+# Its code alone: what it pins must not reach us. No text passes its audio companion, for which an empty package stands.
+build/llama-factory:
+	$(PIP) install --no-deps --target $@ llamafactory==0.9.5 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
+	mkdir -p $@/torchaudio && touch $@/torchaudio/__init__.py
 
 bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
 	$(PY) tests/bench/nll.py --lm-eval-python $(LM_EVAL) $$(test -x $(VLLM) && echo --vllm-python $(VLLM))

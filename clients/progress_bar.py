@@ -20,6 +20,7 @@ class ProgressBar:
         self._started = time.monotonic()
         self._drawn = 0.0
         self._terminal = sys.stderr.isatty()
+        self._note = ""
 
     def __enter__(self) -> Self:
         self._draw()
@@ -30,8 +31,10 @@ class ProgressBar:
     ) -> None:
         self._draw(last=True)
 
-    def advance(self, by: int) -> None:
+    def advance(self, by: int, *, note: str = "") -> None:
+        """note: shown behind the numbers until the next one."""
         self._done += by
+        self._note = f", {note}" if note else self._note
         if time.monotonic() - self._drawn >= (REDRAW_S if self._terminal else PLAIN_LINE_S):
             self._draw()
 
@@ -46,6 +49,7 @@ class ProgressBar:
             left = f", {(self._total - self._done) / speed:.0f} s left" if speed and not last else ""
             shown = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {share:4.0%} {self._done} of {self._total} {self._unit}"
             shown += f", {speed:.1f}/s{left}"
+        shown += self._note
         if self._terminal:
             print(f"\r\033[K{shown}", end="\n" if last else "", file=sys.stderr, flush=True)
         elif seconds > 1 or last:

@@ -1,14 +1,16 @@
-"""`python -m trainer grpo …`: the same as `rewright train grpo …`, in the shape that torchrun and accelerate start."""
+"""`python -m trainer grpo …` and `sft …`: as `rewright train …`, in the shape that torchrun and accelerate start."""
 
 import argparse
 import sys
 
-from trainer.commands import add_grpo
+from trainer.commands import add_grpo, add_sft
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer")
-    add_grpo(parser.add_subparsers(metavar="METHOD", required=True))
+    methods = parser.add_subparsers(metavar="METHOD", required=True)
+    add_grpo(methods)
+    add_sft(methods)
     options = parser.parse_args()
     return int(options.run(options))
 

@@ -1,4 +1,4 @@
-"""`rewright train grpo`: joins the command line through the entry-point group `rewright.commands`.
+"""`rewright train grpo` and `rewright train sft`: join the command line by the entry-point group `rewright.commands`.
 
 Loaded for every `rewright --help`, so nothing heavy is imported before a command runs.
 Exit status: 0 the run is done; 1 the service gave no rewards any more (a checkpoint is there); 2 something to mend.
@@ -6,7 +6,10 @@ Exit status: 0 the run is done; 1 the service gave no rewards any more (a checkp
 
 import argparse
 import logging
+import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +20,10 @@ DONE, NO_REWARDS, MISTAKE = 0, 1, 2
 
 def add(commands: "Commands") -> None:
     """Add `train` to the command line."""
-    train = commands.add_parser("train", help="train a rewriter (Stage I)")
-    add_grpo(train.add_subparsers(metavar="METHOD", required=True))
+    train = commands.add_parser("train", help="train a rewriter (Stage I), or fine-tune on a built dataset (Stage II)")
+    methods = train.add_subparsers(metavar="METHOD", required=True)
+    add_grpo(methods)
+    add_sft(methods)
 
 
 def add_grpo(methods: "Commands") -> None:
@@ -28,13 +33,36 @@ def add_grpo(methods: "Commands") -> None:
         description="Train the rewriting agent. The service must be up: see reward.base_urls of the recipe. "
         "On several GPUs: torchrun --nproc-per-node N -m trainer grpo --config FILE",
     )
+    add_recipe(parser, example="training.group_size=4")
+    parser.set_defaults(run=run_grpo)
+
+
+def add_sft(methods: "Commands") -> None:
+    parser = methods.add_parser(
+        "sft",
+        help="supervised fine-tuning on a built dataset, loss on the response alone",
+        description="Fine-tune on what `rewright build` wrote; full parameters, or LoRA where the recipe has a block "
+        "lora. On several GPUs: torchrun --nproc-per-node N -m trainer sft --config FILE",
+    )
+    add_recipe(parser, example="data.path=build/dataset.jsonl")
+    parser.add_argument(
+        "--llama-factory", metavar="FILE", help="write the same run as a LLaMA-Factory YAML there, and train nothing"
+    )
+    parser.add_argument(
+        "--llama-factory-template", metavar="NAME", help="its chat template, where the model's is unknown"
+    )
+    parser.set_defaults(run=run_sft)
+
+
+def add_recipe(parser: argparse.ArgumentParser, *, example: str) -> None:
+    """What every training command takes."""
     parser.add_argument("--config", required=True, metavar="FILE", help="a recipe (YAML), or a shipped one's name")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a key, for instance training.group_size=4 (repeatable)",
+        help=f"override a key, for instance {example} (repeatable)",
     )
     parser.add_argument(
         "--resume",
@@ -42,29 +70,53 @@ def add_grpo(methods: "Commands") -> None:
         default=True,
         help="go on with the run that the output folder holds (default); --no-resume refuses a used folder",
     )
-    parser.set_defaults(run=run_grpo)
 
 
 def run_grpo(options: argparse.Namespace) -> int:
+    def run() -> object:
+        from trainer.recipe import load_recipe
+
+        recipe = load_recipe(options.config, options.set)
+        from trainer.grpo import train
+
+        return train(recipe, resume=options.resume)
+
+    return run_reporting(run)
+
+
+def run_sft(options: argparse.Namespace) -> int:
+    def run() -> object:
+        from trainer.sft_recipe import load_sft_recipe
+
+        recipe = load_sft_recipe(options.config, options.set)
+        if options.llama_factory is not None:
+            from trainer.llama_factory import write_llama_factory
+
+            ranks = int(os.environ.get("WORLD_SIZE", "1"))
+            file = Path(options.llama_factory)
+            return write_llama_factory(recipe, file, template=options.llama_factory_template, ranks=ranks)
+        from trainer.sft import train_sft
+
+        return train_sft(recipe, resume=options.resume)
+
+    return run_reporting(run)
+
+
+def run_reporting(run: Callable[[], object]) -> int:
+    """Run it, print what it gives, and turn trouble into a line and an exit status."""
     from trainer.errors import ServiceTrouble, TrainerError
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpcore", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        from trainer.recipe import load_recipe
-
-        recipe = load_recipe(options.config, options.set)
-        from trainer.grpo import train
-
-        adapter = train(recipe, resume=options.resume)
+        print(run())
     except ServiceTrouble as error:
         return _say(error, NO_REWARDS)
     except TrainerError as error:
         return _say(error, MISTAKE)
     except ModuleNotFoundError as error:
         return _say(f"{error}; pip install 'rewright[trainer]'", MISTAKE)
-    print(adapter)
     return DONE
 
 

@@ -4,10 +4,11 @@ Promises: the same recipe over the same files gives the same samples in the same
 and left out is counted and listed with its reason; a reference is never cut; a folder that holds a finished corpus of
 the same settings is read back instead of being made again.
 
-Left out, in this order: `empty` (no problem or no solution), `duplicate` (of an earlier problem, white space aside),
-`control_tokens` (spells a control token of the tokenizer, which a chat template would let through as one), `too_long`
-(problem and solution), `prompt_too_long` (the rendered rewriting prompt), `bad_gold` (the verifier cannot read the gold
-answer). Samples are looked at in the order of the draw until enough are found.
+Left out, in this order: `empty` (no problem or no solution), `broken_text` (half of a surrogate pair), `duplicate` (of
+an earlier problem, white space aside), `control_tokens` (spells a control token of the tokenizer, which a chat template
+would let through as one), `too_long` (problem and solution), `prompt_too_long` (the rendered rewriting prompt),
+`bad_gold` (the verifier cannot read the gold answer). Samples are looked at in the order of the draw until enough are
+found.
 
 Not covered: whether a problem occurs in a benchmark too.
 """
@@ -67,14 +68,16 @@ class Stages:
     data_hash: dict[str, str]
 
 
-def prepare_corpus(corpus: Corpus, folder: Path, *, settings: Mapping[str, Any], filters: Sequence[Refusals]) -> Stages:
+def prepare_corpus(
+    corpus: Corpus, folder: Path, *, settings: Mapping[str, Any], filters: Sequence[Refusals], needed: Stage = "one"
+) -> Stages:
     """Make the corpus in `folder` (stage_one.jsonl, stage_two.jsonl, report.json), or read it back from there.
 
     settings: all that the result depends on, compared with those of a corpus that is there already.
-    filters: asked in order, each about what the ones before it let pass.
+    filters: asked in order, each about what the ones before it let pass; needed: the stage that must not be empty.
 
-    Raises `CorpusError` where sources cannot be read, where Stage I would be empty, and where `folder` holds a corpus
-    of other settings.
+    Raises `CorpusError` where sources cannot be read, where the needed stage would be empty, and where `folder` holds a
+    corpus of other settings.
     """
     wanted = json.loads(json.dumps(settings))
     report_file = folder / "report.json"
@@ -87,8 +90,9 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, settings: Mapping[str, Any],
         "stage_one": _draw(pools["one"], one, filters, report),
         "stage_two": _draw(pools["two"], two, filters, report),
     }
-    if not stages["stage_one"]:
-        raise CorpusError(f"no sample is left for Stage I of {report.read} that were read; left out: {report.counts()}")
+    if not stages[f"stage_{needed}"]:
+        name = {"one": "Stage I", "two": "Stage II"}[needed]
+        raise CorpusError(f"no sample is left for {name} of {report.read} that were read; left out: {report.counts()}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, samples in stages.items():
         write_samples(folder / f"{name}.jsonl", samples)
@@ -112,10 +116,11 @@ def _in_order_of_draw(corpus: Corpus, report: CorpusReport) -> dict[Stage, list[
     drawn: dict[Stage, list[tuple[float, Sample]]] = {"one": [], "two": []}
     for sample in _all(corpus):
         report.read += 1
-        problem_hash = sample.problem_hash
         if not sample.problem or not sample.reference:
             report.left_out.append(LeftOut(sample.id, sample.source, "empty"))
-        elif problem_hash in seen:
+        elif not sample.is_unicode:
+            report.left_out.append(LeftOut(sample.id, sample.source, "broken_text"))
+        elif (problem_hash := sample.problem_hash) in seen:
             report.left_out.append(LeftOut(sample.id, sample.source, "duplicate"))
         else:
             seen.add(problem_hash)

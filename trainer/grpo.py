@@ -26,7 +26,8 @@ from trainer.plots import write_plots
 from trainer.policy import ChatFormat, Located, load_model, load_tokenizer, locate, lora_config
 from trainer.preflight import Served, api_key, check_service, misfits
 from trainer.prompts import Prompt, rewriting_prompt
-from trainer.recipe import GrpoRecipe, as_yaml
+from trainer.recipe import GrpoRecipe
+from trainer.recipe_file import as_yaml
 from trainer.run_folder import RunFolder
 from trainer.trl_settings import data_set, grpo_config, reward_function
 

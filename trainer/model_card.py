@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.plots import points
-from trainer.recipe import GrpoRecipe, as_yaml
+from trainer.recipe import GrpoRecipe
+from trainer.recipe_file import as_yaml
 
 _METRICS = {
     "reward": "reward",

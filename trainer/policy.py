@@ -10,7 +10,7 @@ Not covered: quantised training, adapters of other people as a start.
 import datetime
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,23 @@ class ChatFormat:
 
     def prompt_tokens(self, prompt: str) -> int:
         """Of one user turn and the generation prompt."""
+        return len(self.prompt_ids([{"role": "user", "content": prompt}]))
+
+    def prompt_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of a conversation that the assistant is to go on with, the generation prompt at its end."""
         rendered = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=True, return_dict=True,
-            **self.variables,
-        )  # fmt: skip
-        return len(rendered["input_ids"])
+            list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, **self.variables
+        )
+        return list(rendered["input_ids"])
+
+    def end_of_turn(self) -> int | None:
+        """The control token that the template puts behind an answer; None where it puts none."""
+        sentinel = "sentinelanswerq"
+        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": sentinel}]
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False, **self.variables)
+        ids = self._tokenizer(text.rpartition(sentinel)[2], add_special_tokens=False)["input_ids"]
+        special = {token for token, added in self._tokenizer.added_tokens_decoder.items() if added.special}
+        return next((token for token in ids if token in special), None)
 
 
 def load_tokenizer(located: Located) -> "PreTrainedTokenizerBase":

@@ -7,7 +7,7 @@ training against another judge of likelihood can be meant.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from clients.http_client import RewardClient
 from clients.wire import RewrightError
@@ -26,6 +26,13 @@ _PROBE = {
 }
 
 
+class HasKeyFile(Protocol):
+    """A block of a recipe that says how to reach the service."""
+
+    @property
+    def api_key_file(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Served:
     """What the service says of itself, and how it renders a problem."""
@@ -35,13 +42,14 @@ class Served:
     template_date: str
 
 
-def api_key(reward: Reward) -> str | None:
+def api_key(reward: "HasKeyFile") -> str | None:
+    """The key that a block of a recipe names a file for. Raises `RecipeError` where the file cannot be read."""
     if reward.api_key_file is None:
         return None
     try:
         return Path(reward.api_key_file).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"reward.api_key_file: cannot read {reward.api_key_file}: {error}") from None
+        raise RecipeError(f"api_key_file: cannot read {reward.api_key_file}: {error}") from None
 
 
 def check_service(reward: Reward, *, wait_s: float = INFO_S) -> Served:

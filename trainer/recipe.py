@@ -6,19 +6,17 @@ with the key's name and its mend; nothing is read from the environment. No torch
 Not covered: whether models, data and service exist (`trainer.preflight`).
 """
 
-import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainer.errors import RecipeError
+from trainer.recipe_file import read_recipe, shipped
 
 EMBEDDED = "embedded"
-SHIPPED = ("grpo-paper", "grpo-small-cpu")
+SHIPPED = shipped("grpo")
 
 Layout = Literal["columns", "numina_math_cot", "open_math_reasoning"]
 
@@ -64,7 +62,7 @@ class Corpus(Block):
 
     sources: tuple[Source, ...] = Field(min_length=1)
     draw: int | None = Field(None, ge=2, description="Samples drawn, both stages together; absent: all.")
-    stage_one_share: float = Field(0.5, gt=0, le=1)
+    stage_one_share: float = Field(0.5, ge=0, le=1)
     seed: int = 17
     max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
     max_solution_characters: int | None = Field(None, ge=1)
@@ -185,76 +183,8 @@ class GrpoRecipe(Block):
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> GrpoRecipe:
-    """A recipe from a YAML file or by the name of a shipped one, with `key=value` overrides (dotted keys, YAML values).
-
-    Raises `RecipeError` naming every wrong key.
-    """
-    content = _read(str(source))
-    for override in overrides:
-        _override(content, override)
-    try:
-        return GrpoRecipe.model_validate(content)
-    except ValidationError as error:
-        lines = [f"  {_place(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
-        raise RecipeError(f"{source}: the recipe is wrong:\n" + "\n".join(lines)) from None
-
-
-def as_yaml(recipe: GrpoRecipe) -> str:
-    return yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
-
-
-def _read(source: str) -> dict[str, Any]:
-    path = Path(source).expanduser()
-    try:
-        if source in SHIPPED:
-            text = resources.files("trainer").joinpath("recipes", f"{source}.yaml").read_text(encoding="utf-8")
-        else:
-            text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {source!r}; give a YAML file or one of {', '.join(SHIPPED)}") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source}: cannot read the recipe: {error}") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{source}: a recipe is a mapping of blocks (backbone, corpus, …)")
-    return content
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, sign, value = override.partition("=")
-    if not sign or not key:
-        raise RecipeError(f"--set {override}: write it as key=value, for instance training.group_size=4")
-    *path, last = key.split(".")
-    block: Any = content
-    for part in path:
-        block = _step(block, part, override)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {override}: the value is no YAML") from None
-    if isinstance(block, list):
-        block[_index(block, last, override)] = parsed
-    else:
-        block[last] = parsed
-
-
-def _step(block: Any, part: str, override: str) -> Any:
-    if isinstance(block, list):
-        return block[_index(block, part, override)]
-    below = block.setdefault(part, {})
-    if not isinstance(below, dict | list):
-        raise RecipeError(f"--set {override}: {part} is no block")
-    return below
-
-
-def _index(block: list[Any], part: str, override: str) -> int:
-    if not part.isdecimal() or int(part) >= len(block):
-        raise RecipeError(f"--set {override}: {part!r} is no place in a list of {len(block)}; count from 0")
-    return int(part)
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "recipe"
+    """A recipe of Stage I; see `trainer.recipe_file`. Raises `RecipeError` naming every wrong key."""
+    return read_recipe(GrpoRecipe, source, overrides)
 
 
 def _divisors(n: int) -> str:

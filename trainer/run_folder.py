@@ -2,9 +2,9 @@
 
     recipe.yaml         the resolved recipe            provenance.json   data hash, prompt, backbone, service
     corpus/             stage_one, stage_two, report   checkpoint-N/     what a run goes on from
-    completions/        candidates (where kept)        adapter/          the final adapter with its card
+    completions/        candidates (where kept)        adapter/, model/  what was trained, with its card
     plots/              reward, yield, nll, diversity  trainer_state.json the log, a row a step
-    runs/               TensorBoard's files
+    runs/               TensorBoard's files            loss.*            the loss curve (SFT)
 
 Promises: a folder goes on with the run that it was made for and with no other; nothing is ever deleted or written over
 but checkpoints past their number; a checkpoint that was cut short by a kill is never used.
@@ -18,14 +18,21 @@ from typing import Any
 import yaml
 
 from trainer.errors import RunFolderError
-from trainer.recipe import GrpoRecipe, as_yaml
+from trainer.recipe import GrpoRecipe
+from trainer.recipe_file import as_yaml
+from trainer.sft_recipe import SftRecipe
 
-_MAY_CHANGE = {
-    "reward": {"base_urls", "api_key_file", "patience_s"},
-    "rollouts": {"vllm_url", "vllm_gpu_share", "vllm_tensor_parallel"},
-    "training": {"max_steps", "epochs", "micro_batch", "gradient_checkpointing"},
-    "backbone": {"device"},
+_MAY_CHANGE: dict[str, dict[str, set[str]]] = {
+    "grpo": {
+        "reward": {"base_urls", "api_key_file", "patience_s"},
+        "rollouts": {"vllm_url", "vllm_gpu_share", "vllm_tensor_parallel"},
+        "training": {"max_steps", "epochs", "micro_batch", "gradient_checkpointing"},
+        "backbone": {"device"},
+    },
+    # The schedule of SFT depends on its length, so the length cannot change under way.
+    "sft": {"training": {"micro_batch", "gradient_checkpointing"}, "backbone": {"device"}},
 }
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
 class RunFolder:
@@ -33,9 +40,10 @@ class RunFolder:
         self.path = path
         self.corpus = path / "corpus"
         self.adapter = path / "adapter"
+        self.model = path / "model"
         self.plots = path / "plots"
 
-    def claim(self, recipe: GrpoRecipe, *, resume: bool) -> None:
+    def claim(self, recipe: GrpoRecipe | SftRecipe, *, resume: bool) -> None:
         """Make the folder this recipe's, or find that it is already.
 
         A recipe that never came to a checkpoint may be mended: it is replaced.
@@ -50,7 +58,7 @@ class RunFolder:
             return
         if not resume:
             raise RunFolderError(f"{self.path} holds a run already; go on with --resume, or set keeping.output")
-        if self.last_checkpoint() is None and not self.adapter.exists():
+        if self.last_checkpoint() is None and not (self.adapter.exists() or self.model.exists()):
             _write(file, as_yaml(recipe))
             return
         before = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -74,7 +82,7 @@ class RunFolder:
         starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         _write(file, json.dumps([*starts, provenance], ensure_ascii=False, indent=1))
 
-    def _create(self, file: Path, recipe: GrpoRecipe) -> None:
+    def _create(self, file: Path, recipe: GrpoRecipe | SftRecipe) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _write(file, as_yaml(recipe))
@@ -83,6 +91,7 @@ class RunFolder:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
+    may_change = _MAY_CHANGE[now["kind"]]
     for block, content in now.items():
         if block == "keeping" or before.get(block) == content:
             continue
@@ -90,7 +99,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
             yield f"{block} was {before.get(block)!r}"
             continue
         for key in content.keys() | before[block].keys():
-            if key not in _MAY_CHANGE.get(block, set()) and before[block].get(key) != content.get(key):
+            if key not in may_change.get(block, set()) and before[block].get(key) != content.get(key):
                 yield f"{block}.{key} was {before[block].get(key)!r}, is {content.get(key)!r}"
 
 
@@ -99,8 +108,8 @@ def _is_whole(checkpoint: Path) -> bool:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    needed = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt")
-    return "global_step" in state and all((checkpoint / name).is_file() for name in needed)
+    needed = all((checkpoint / name).is_file() for name in ("optimizer.pt", "scheduler.pt"))
+    return "global_step" in state and needed and any((checkpoint / name).is_file() for name in _WEIGHTS)
 
 
 def _write(file: Path, text: str) -> None:

@@ -40,6 +40,15 @@ class Sample:
         plain = _SPACE.sub(" ", unicodedata.normalize("NFKC", self.problem)).strip()
         return hashlib.sha256(plain.encode()).hexdigest()
 
+    @property
+    def is_unicode(self) -> bool:
+        """False for a text with half of a surrogate pair, which JSON can spell and no file or tokenizer takes."""
+        try:
+            "".join([self.problem, self.reference, self.answer or ""]).encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def as_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
@@ -85,13 +94,13 @@ def _rows(source: Source) -> Iterator[Mapping[str, Any]]:
     if not path.is_file():
         raise CorpusError(f"corpus.sources: there is no file {source.path!r}")
     if path.suffix == ".parquet":
-        return _parquet_rows(path)
+        return parquet_rows(path)
     if path.suffix in (".jsonl", ".json"):
-        return _jsonl_rows(path)
+        return jsonl_rows(path)
     raise CorpusError(f"{path.name}: neither .jsonl nor .parquet; convert it, or name a hub data set with hub")
 
 
-def _jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -105,7 +114,7 @@ def _jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     import pyarrow
     import pyarrow.parquet
 

@@ -16,16 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class KillableService:
-    """On one port, started and killed as a test likes."""
+    """On one port, started and killed as a test likes. script: what is started, with the port and `arguments`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, script: str = __file__, *arguments: str) -> None:
         self.port = port
+        self._command = [sys.executable, script, str(port), *arguments]
         self.url = f"http://127.0.0.1:{port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, __file__, str(self.port)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -42,8 +42,8 @@ class KillableService:
 
 
 @contextmanager
-def killable_service(port: int) -> Iterator[KillableService]:
-    service = KillableService(port)
+def killable_service(port: int, *script: str) -> Iterator[KillableService]:
+    service = KillableService(port, *script)
     service.start()
     try:
         yield service

@@ -1,0 +1,107 @@
+"""The vLLM engine over a stand-in package with vLLM's interface: what is asked of it, and how its answers are read.
+
+vLLM itself needs a GPU or a build of its own; this holds the bookkeeping around it.
+"""
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from tests.trainer.tiny_run import write_backbone
+from trainer.generate import Asked, Decoding, open_generator
+from trainer.recipe import Backbone
+
+
+class StandIn:
+    """Finishes the newest request first, one a step; answers with the last ids of its prompt."""
+
+    made: "StandIn"
+
+    def __init__(self, **options):
+        self.options = options
+        self.requests = {}
+        self.most = 0
+        self.model_config = SimpleNamespace(max_model_len=60)
+        self.llm_engine = self
+        StandIn.made = self
+
+    def add_request(self, request_id, prompt, params, lora_request=None):
+        self.requests[request_id] = (prompt["prompt_token_ids"], params, lora_request)
+        self.most = max(self.most, len(self.requests))
+
+    def step(self):
+        name = max(self.requests, key=int)
+        ids, params, _ = self.requests.pop(name)
+        ended = int(name) % 2 == 0
+        tokens = [*ids[-20:-17], *([params.stop_token_ids[0]] if ended else [])]
+        written = SimpleNamespace(
+            token_ids=tokens, finish_reason="stop" if ended else "length", stop_reason=tokens[-1] if ended else None
+        )
+        return [SimpleNamespace(request_id=name, finished=True, outputs=[written])]
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    package = ModuleType("vllm")
+    package.__version__ = "0"
+    package.__spec__ = SimpleNamespace(name="vllm")
+    package.LLM = StandIn
+    package.SamplingParams = SimpleNamespace
+    request = ModuleType("vllm.lora.request")
+    request.LoRARequest = lambda *parts: parts
+    for name, module in {"vllm": package, "vllm.lora": ModuleType("vllm.lora"), "vllm.lora.request": request}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_backbone(tmp_path_factory.mktemp("model"))
+
+
+def ask(text):
+    return [{"role": "user", "content": text}]
+
+
+def test_every_prompt_is_answered_under_its_own_number_whatever_order_they_finish_in(vllm, folder):
+    prompts = [ask(f"What is {n}?") for n in range(600)] + [ask("Why? " * 60)]
+    decoding = Decoding(max_tokens=5)
+    with open_generator(Backbone(model=str(folder)), engine="vllm", decoding=decoding, batch_size=100) as generator:
+        found = {answer.index: answer for answer in generator.stream(prompts)}
+        assert generator.describe()["engine"]["name"] == "vllm"
+    assert sorted(found) == list(range(601))
+    assert found[600] == (600, "", 0, "prompt_too_long")
+    assert [found[n].finish_reason for n in (0, 1)] == ["stop", "length"]
+    assert all(answer.n_tokens == 3 and "<|" not in answer.text for n, answer in found.items() if n < 600)
+    assert StandIn.made.most <= 256 and StandIn.made.options["generation_config"] == "vllm"
+
+
+def test_a_source_with_nothing_ready_does_not_hold_up_what_is_under_way(vllm, folder):
+    class Source:
+        def __init__(self):
+            self.waits = []
+            self.next = [[Asked("a", ask("What is 1?"))], [], [Asked("b", ask("What is 2?"))]]
+
+        def next_batch(self, *, wait):
+            self.waits.append(wait)
+            return self.next.pop(0) if self.next else None
+
+    source = Source()
+    with open_generator(Backbone(model=str(folder)), engine="vllm", batch_size=2) as generator:
+        assert [answer.key for answer in generator.run(source)] == ["a", "b"]
+    # With something under way it only looks; with nothing it waits.
+    assert source.waits[:3] == [True, False, True]
+
+
+def test_an_adapter_goes_with_every_request_and_its_rank_is_made_room_for(vllm, folder, tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 48}))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    seen = []
+    with open_generator(Backbone(model=str(folder)), adapter=tmp_path, engine="vllm") as generator:
+        stand_in = StandIn.made
+        entered = stand_in.add_request
+        stand_in.add_request = lambda *a, lora_request: seen.append(lora_request) or entered(*a)
+        list(generator.stream([ask("What is 1?")]))
+    assert seen == [("rewriter", 1, str(tmp_path.resolve()))]
+    assert stand_in.options["max_lora_rank"] == 64 and stand_in.options["enable_lora"]

@@ -1,0 +1,112 @@
+"""`rewright build` and `rewright merge`, joined to the command line by entry points. Nothing heavy before one runs.
+
+Exit status: 0 the dataset is there; 1 the service gave no scores any more (what is written is kept); 2 something to
+mend.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DONE, NO_SCORES, MISTAKE = 0, 1, 2
+METHODS = ("sft", "sdft", "mind_the_gap", "agent")
+
+
+def add(commands: "Commands") -> None:
+    """Add `build` to the command line."""
+    parser = commands.add_parser(
+        "build",
+        help="build a rewritten SFT dataset (Stage II)",
+        description="Generate, verify, fall back. The service must be up: see service.base_urls of the recipe. The "
+        "same command goes on where it was stopped.",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="a recipe (YAML), or a shipped one's name")
+    parser.add_argument("--method", choices=METHODS, help="overrides the recipe's")
+    parser.add_argument(
+        "--success-only", action="store_true", help="leave out the rows that fell back to the reference"
+    )
+    parser.add_argument("--adapter", metavar="FOLDER", help="method agent: adapter/ of a Stage I run")
+    parser.add_argument("--corpus", metavar="FOLDER", help="a finished corpus in place of the recipe's sources")
+    parser.add_argument("--out", metavar="FOLDER", help="overrides keeping.output")
+    parser.add_argument("--shard", metavar="I/N", help="build part I (from 0) of N, into OUT/shards/I-of-N")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key (repeatable)")
+    parser.set_defaults(run=run_build)
+
+
+def add_merge(commands: "Commands") -> None:
+    """Add `merge` to the command line."""
+    parser = commands.add_parser(
+        "merge",
+        help="put the shards of a build together",
+        description="Merges OUT/shards/* into OUT; all must be done.",
+    )
+    parser.add_argument("folder", type=Path, metavar="OUT", help="the output folder that the shards were built into")
+    parser.set_defaults(run=run_merge)
+
+
+def run_build(options: argparse.Namespace) -> int:
+    def work() -> Path:
+        from trainer.build_recipe import Shard, load_build_recipe
+
+        shard = Shard.parse(options.shard) if options.shard is not None else None
+        recipe = load_build_recipe(options.config, overrides(options))
+        from trainer.build import build
+
+        return build(recipe, shard=shard)
+
+    return _told(work)
+
+
+def run_merge(options: argparse.Namespace) -> int:
+    def work() -> Path:
+        from trainer.build_merge import merge
+
+        return merge(options.folder.expanduser())
+
+    return _told(work)
+
+
+def overrides(options: argparse.Namespace) -> list[str]:
+    """The flags as overrides of the recipe; they stand last, so that they win."""
+    import json
+
+    found = list(options.set)
+    if options.method is not None:
+        found.append(f"method={options.method}")
+    if options.success_only:
+        found.append("success_only=true")
+    if options.adapter is not None:
+        found.append(f"adapter={json.dumps(options.adapter)}")
+    if options.corpus is not None:
+        found += ["corpus=null", f"corpus_folder={json.dumps(options.corpus)}"]
+    if options.out is not None:
+        found.append(f"keeping.output={json.dumps(options.out)}")
+    return found
+
+
+def _told(work: Callable[[], Path]) -> int:
+    from trainer.errors import ServiceTrouble, TrainerError
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpcore", "matplotlib", "transformers"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        print(work())
+    except ServiceTrouble as error:
+        return _say(error, NO_SCORES)
+    except TrainerError as error:
+        return _say(error, MISTAKE)
+    except ModuleNotFoundError as error:
+        return _say(f"{error}; pip install 'rewright[trainer]'", MISTAKE)
+    return DONE
+
+
+def _say(what: object, status: int) -> int:
+    print(f"rewright: {what}", file=sys.stderr)
+    return status

@@ -1,0 +1,135 @@
+"""Decoding with vLLM: its engine is stepped here, and gets new prompts while others are being written.
+
+Promises: at most `under_way` prompts are in the engine; a source that has nothing ready does not stop those under way.
+Batches form themselves, so that texts may differ in rare tokens from run to run, even greedily.
+
+Not covered: a vLLM server of its own, tensor parallelism over machines.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainer.adapter_folder import lora_rank
+from trainer.errors import BackboneError
+from trainer.generate import Answered, Asked, BusyTime, Decoding, Source, seed_of
+from trainer.policy import ChatFormat, Located, load_tokenizer
+from trainer.recipe import Backbone
+
+UNDER_WAY = 256
+"""vLLM's own default for how many sequences are decoded at once; more would only wait inside it."""
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for max_lora_rank."""
+
+
+class VllmEngine:
+    def __init__(
+        self,
+        located: Located,
+        backbone: Backbone,
+        chat: ChatFormat,
+        decoding: Decoding,
+        *,
+        adapter: Path | None,
+        batch_size: int,
+    ) -> None:
+        import vllm
+
+        self.batch_size = batch_size
+        self.under_way = max(UNDER_WAY, batch_size)
+        self._chat = chat
+        self._decoding = decoding
+        self._tokenizer: Any = load_tokenizer(located)
+        self._precision = backbone.precision
+        lora = {"enable_lora": True, "max_lora_rank": _rank(adapter), "max_loras": 1} if adapter is not None else {}
+        try:
+            # generation_config: the model's own sampling defaults shall not apply.
+            self._llm: Any = vllm.LLM(
+                model=located.source, dtype=backbone.precision, generation_config="vllm", seed=decoding.seed, **lora
+            )
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise BackboneError(f"backbone.model: vLLM cannot load {located.name!r}: {first}") from error
+        self._window = int(self._llm.llm_engine.model_config.max_model_len)
+        self._lora: Any = None
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._lora = LoRARequest("rewriter", 1, str(adapter.resolve()))
+        self._busy = BusyTime()
+
+    @property
+    def busy_s(self) -> float:
+        return self._busy.seconds
+
+    def run(self, source: Source) -> Iterator[Answered]:
+        engine = self._llm.llm_engine
+        keys: dict[str, Any] = {}
+        number = 0
+        over = False
+        while keys or not over:
+            while not over and len(keys) + self.batch_size <= self.under_way:
+                batch = source.next_batch(wait=not keys)
+                if batch is None:
+                    over = True
+                    break
+                if not batch:
+                    break
+                for asked in batch:
+                    refused = self._enter(engine, str(number), asked)
+                    if refused is not None:
+                        yield refused
+                    else:
+                        keys[str(number)] = asked.key
+                    number += 1
+            if keys:
+                yield from self._step(engine, keys)
+
+    def describe(self) -> dict[str, Any]:
+        import vllm
+
+        return {"name": "vllm", "version": vllm.__version__, "precision": self._precision, "under_way": self.under_way}
+
+    def close(self) -> None:
+        del self._llm
+
+    def _enter(self, engine: Any, request: str, asked: Asked) -> Answered | None:
+        """Hand a prompt to the engine; the answer of one that does not fit."""
+        from vllm import SamplingParams
+
+        ids = self._chat.prompt_ids(asked.messages)
+        room = min(self._decoding.max_tokens, self._window - len(ids))
+        if room < 1:
+            return Answered(asked.key, "", 0, "prompt_too_long")
+        end = self._chat.end_of_turn()
+        params = SamplingParams(
+            temperature=self._decoding.temperature,
+            top_p=self._decoding.top_p,
+            max_tokens=room,
+            seed=seed_of(self._decoding.seed, [ids]) if self._decoding.temperature > 0 else None,
+            stop_token_ids=[end] if end is not None else None,
+        )
+        engine.add_request(request, {"prompt_token_ids": ids}, params, lora_request=self._lora)
+        return None
+
+    def _step(self, engine: Any, keys: dict[str, Any]) -> list[Answered]:
+        with self._busy:
+            finished = [output for output in engine.step() if output.finished]
+        answers = []
+        for output in finished:
+            written = output.outputs[0]
+            ended = written.finish_reason == "stop"
+            ids = list(written.token_ids)
+            if ended and ids and ids[-1] in self._stop_ids(written):
+                ids.pop()
+            text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            answers.append(Answered(keys.pop(output.request_id), text.strip(), len(ids), "stop" if ended else "length"))
+        return answers
+
+    def _stop_ids(self, written: Any) -> set[Any]:
+        # vLLM names the token only where it was one of stop_token_ids; else it was the end of sequence.
+        return {written.stop_reason, self._tokenizer.eos_token_id, self._chat.end_of_turn()}
+
+
+def _rank(adapter: Path) -> int:
+    return next((rank for rank in _RANKS if rank >= lora_rank(adapter)), _RANKS[-1])
