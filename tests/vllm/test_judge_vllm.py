@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.schema import Failed, Group, JudgeScored
-from service.scorers.backbone import _source, load_backbone
+from service.scorers.backbone import load_backbone, located
 from service.scorers.judge_openai import OpenAIJudge
 from service.scorers.judge_prompt import JudgePrompt
 from service.scorers.judge_transformers import TransformersJudge
@@ -38,7 +38,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     assert PYTHON is not None
-    model, _ = _source("embedded", "tests")
+    model, _ = located("embedded", "tests")
     started = VllmServer(PYTHON, model, tmp_path_factory.mktemp("vllm") / "log.txt")
     try:
         started.start()
