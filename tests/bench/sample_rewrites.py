@@ -1,17 +1,25 @@
 """K rewrites of each held-back problem, sampled once and kept as JSONL: what the selection study and before/after read.
 
     python tests/bench/sample_rewrites.py --model MODEL --problems FILE.jsonl --out rewrites.jsonl
-        [--adapter RUN/adapter] [--count 64] [--k 8] [--max-tokens 320] [--batch 64] [--max-solution 600]
+        [--server http://127.0.0.1:8001/v1] [--adapter RUN/adapter] [--count 64] [--k 8] [--max-tokens 320] [--batch 64]
+        [--max-solution 600]
 
-MODEL: hub name, folder, .gguf or `embedded`. Held back are problems of the side of the split that Stage I never sees
-(trainer.split, share 0.5). Problems that stand in the output already are not sampled again.
+MODEL: hub name, folder, .gguf or `embedded`. With `--server` an OpenAI-compatible server (vLLM) that serves the same
+model does the sampling, which on a CPU is several times as fast; without, transformers does. Held back are problems of
+the side of the split that Stage I never sees (trainer.split, share 0.5). Problems that stand in the output already are
+not sampled again.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -28,6 +36,7 @@ def main() -> int:
     parser.add_argument("--model", required=True)
     parser.add_argument("--problems", type=Path, required=True, help="JSONL with problem, solution, answer")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--server", help="OpenAI-compatible base URL, …/v1, serving MODEL without an adapter")
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--k", type=int, default=8)
@@ -38,6 +47,8 @@ def main() -> int:
     parser.add_argument("--prompt", default="rewrite-v1")
     parser.add_argument("--template-date", default="2025-01-01")
     options = parser.parse_args()
+    if options.server and options.adapter:
+        parser.error("--server serves the model as it is: leave it out to sample with --adapter")
     held_back = held_back_problems(options.problems, options.count, max_solution=options.max_solution)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     there = {row["id"] for row in read_rows(options.out)}
@@ -60,13 +71,31 @@ def read_rows(file: Path) -> list[dict]:
 
 
 def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
+    located = locate(Backbone(model=options.model))
+    prompt = rewriting_prompt(options.prompt)
+    chat = ChatFormat(load_tokenizer(located), args={"enable_thinking": False}, date=options.template_date)
+    turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in samples]
+    write = _from_server(turns, chat, options) if options.server else _in_process(turns, chat, options)
+    started = time.monotonic()
+    with options.out.open("a", encoding="utf-8") as out:
+        for number, (sample, texts) in enumerate(zip(samples, write, strict=True), start=1):
+            row = {
+                "id": sample.id, "problem": sample.problem, "reference": sample.reference, "answer": sample.answer,
+                "candidates": [text.strip() for text in texts], "model": located.name, "revision": located.revision,
+                "adapter": str(options.adapter) if options.adapter else None, "prompt": prompt.sha256,
+                "sampler": "server" if options.server else "transformers",
+            }  # fmt: skip
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()
+            print(f"{number} of {len(samples)}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _in_process(turns: list[Any], chat: ChatFormat, options: argparse.Namespace) -> Iterator[list[str]]:
     import torch
 
     backbone = Backbone(model=options.model)
     located = locate(backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args={"enable_thinking": False}, date=options.template_date)
-    prompt = rewriting_prompt(options.prompt)
     model = load_model(located, backbone)
     if options.adapter is not None:
         from peft import PeftModel
@@ -76,30 +105,37 @@ def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
     model = model.eval().to(device)
     per_batch = max(1, options.batch // options.k)
     torch.manual_seed(17)
-    started = time.monotonic()
-    with options.out.open("a", encoding="utf-8") as out:
-        for start in range(0, len(samples), per_batch):
-            some = samples[start : start + per_batch]
-            turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in some]
-            inputs = tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True, **chat.variables
-            ).to(device)
-            with torch.inference_mode():
-                ids_NT = model.generate(
-                    **inputs, do_sample=True, temperature=options.temperature, top_k=0, top_p=1.0,
-                    repetition_penalty=1.0, max_new_tokens=options.max_tokens, num_return_sequences=options.k,
-                )  # fmt: skip
-            texts = tokenizer.batch_decode(ids_NT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-            for n, sample in enumerate(some):
-                candidates = [text.strip() for text in texts[n * options.k : (n + 1) * options.k]]
-                row = {
-                    "id": sample.id, "problem": sample.problem, "reference": sample.reference, "answer": sample.answer,
-                    "candidates": candidates, "model": located.name, "revision": located.revision,
-                    "adapter": str(options.adapter) if options.adapter else None, "prompt": prompt.sha256,
-                }  # fmt: skip
-                out.write(json.dumps(row, ensure_ascii=False) + "\n")
-            out.flush()
-            print(f"{start + len(some)} of {len(samples)}, {time.monotonic() - started:.0f} s", flush=True)
+    for start in range(0, len(turns), per_batch):
+        inputs = tokenizer.apply_chat_template(
+            turns[start : start + per_batch], add_generation_prompt=True, return_dict=True, return_tensors="pt",
+            padding=True, **chat.variables,
+        ).to(device)  # fmt: skip
+        with torch.inference_mode():
+            ids_NT = model.generate(
+                **inputs, do_sample=True, temperature=options.temperature, top_k=0, top_p=1.0,
+                repetition_penalty=1.0, max_new_tokens=options.max_tokens, num_return_sequences=options.k,
+            )  # fmt: skip
+        texts = tokenizer.batch_decode(ids_NT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for first in range(0, len(texts), options.k):
+            yield texts[first : first + options.k]
+
+
+def _from_server(turns: list[Any], chat: ChatFormat, options: argparse.Namespace) -> Iterator[list[str]]:
+    with httpx.Client(base_url=options.server, timeout=3600) as client:
+        served = client.get("models").raise_for_status().json()["data"][0]["id"]
+
+        def ask(number: int) -> list[str]:
+            # Every sampling default of the model is set aside by name.
+            body = {
+                "model": served, "prompt": chat.prompt_ids(turns[number]), "n": options.k, "seed": 17 + number,
+                "temperature": options.temperature, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0,
+                "max_tokens": options.max_tokens,
+            }  # fmt: skip
+            choices = client.post("completions", json=body).raise_for_status().json()["choices"]
+            return [choice["text"] for choice in sorted(choices, key=lambda choice: choice["index"])]
+
+        with ThreadPoolExecutor(max(1, options.batch // options.k)) as threads:
+            yield from threads.map(ask, range(len(turns)))
 
 
 if __name__ == "__main__":

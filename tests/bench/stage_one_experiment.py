@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=64, help="held-back problems")
     parser.add_argument("--k", type=int, default=8, help="candidates of each held-back problem")
     parser.add_argument("--batch", type=int, default=256, help="candidates sampled together")
+    parser.add_argument("--server", help="samples in `select`: an OpenAI-compatible base URL that serves MODEL")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the recipe further")
     options = parser.parse_args()
     environment = {
@@ -65,7 +66,7 @@ def main() -> int:
 
 def _select(options: argparse.Namespace, server: LiveServer) -> None:
     base = options.work / "base"
-    _sample(options, base / "rewrites.jsonl")
+    _sample(options, base / "rewrites.jsonl", *(("--server", options.server) if options.server else ()))
     _run("selection_study.py", "--url", server.url, "--rewrites", base / "rewrites.jsonl", "--out", base / "study")
 
 
