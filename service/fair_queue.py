@@ -98,9 +98,10 @@ class FairQueue(Generic[Item]):
         _drop_gone(self._by_age)
         return time.monotonic() - self._by_age[0].since if self._by_age else 0.0
 
-    def drain(self) -> Iterator[Item]:
-        """Take everything out, in order of arrival."""
-        while self._by_age:
+    def drain(self, *, waited_s: float = 0.0) -> Iterator[Item]:
+        """Take out everything that has waited so long, in order of arrival."""
+        youngest = time.monotonic() - waited_s
+        while self._by_age and (self._by_age[0].gone or self._by_age[0].since <= youngest):
             entry = self._by_age.popleft()
             if not entry.gone:
                 self.take(entry, served=False)

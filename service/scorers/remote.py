@@ -38,7 +38,7 @@ TRIES = 3
 POST_CANDIDATES = 64
 TEND_EVERY_S = 0.25
 PATIENCE_S = 3.0
-"""With no replica well for so long, work fails at once instead of waiting for one."""
+"""Work waits so long for a replica while none is well."""
 INFO_EVERY_S = 10.0
 
 
@@ -278,7 +278,7 @@ class RemoteScorer(Generic[GroupResult]):
             if any(replica.well for replica in self._replicas):
                 self._last_well = now
             elif now - self._last_well > PATIENCE_S:
-                for job in self._queue.drain():
+                for job in self._queue.drain(waited_s=PATIENCE_S):
                     _fail(job, ScorerUnavailable(f"{self.name}: no replica of {','.join(self._urls)} answers"))
             self._dispatch()
 

@@ -28,7 +28,7 @@ LOOK_UP_EVERY_S = 5.0
 CONNECT_S = 2.0
 IDLE_S = 2.0  # shorter than servers keep idle connections, so that none closes under a request
 FIRST_REST_S = 0.5
-LONGEST_REST_S = 15.0
+LONGEST_REST_S = 2.0  # shorter than work waits (remote.PATIENCE_S): none fails while a replica is up again
 
 
 class Replica:

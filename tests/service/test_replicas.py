@@ -137,6 +137,21 @@ def test_a_name_stands_for_all_its_addresses_and_nobody_there_is_said_soon():
     run(["http://no-such-name.invalid:80"], scenario)
 
 
+def test_a_pod_that_came_up_after_long_absence_is_there_for_the_next_call():
+    """However long it was away, and however often it was asked for meanwhile."""
+    port = free_port()
+
+    async def scenario(scorer):
+        for _ in range(3):
+            with pytest.raises(ScorerUnavailable):
+                await scorer.score(groups(1))
+        with serve_app(plain_scorers(**{**OFF, "nll": PlainNll()}), port=port):
+            (found,) = await scorer.score(groups(1))
+        assert [c.nll for c in found.candidates] == [1.0, 2.0]
+
+    run([f"http://127.0.0.1:{port}"], scenario)
+
+
 def test_ids_deadlines_and_keys_travel():
     nll = PlainNll(delay=5)
     seen = []
