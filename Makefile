@@ -10,6 +10,9 @@ export TOKENIZERS_PARALLELISM = false
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow test-vllm train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
 
+# Much of the suite waits for servers and processes. A file stays in one process, for its servers are shared inside it.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 # Peers run in environments of their own: what they pin must not reach the service.
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
@@ -27,7 +30,7 @@ pipeline-demo: $(STAMP)   ## Stage I, four datasets, SFT, evaluation, report: th
 	$(PY) examples/pipeline_demo.py
 
 test: $(STAMP)            ## the whole suite; no GPU, no hub
-	$(PY) -m pytest
+	$(PY) -m pytest $(SIDE_BY_SIDE)
 
 test-slow: $(STAMP)       ## the same checks on many more real groups
 	$(PY) -m pytest -m slow
@@ -39,7 +42,7 @@ check: $(STAMP)           ## what CI holds the code to, beside the tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest $(SIDE_BY_SIDE)
 
 format: $(STAMP)
 	$(PY) -m ruff format .

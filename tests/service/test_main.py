@@ -59,7 +59,7 @@ def test_sigterm_ends_the_process_cleanly():
         assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_worker_outlives_the_service(sent):
     """Not even one that is at work on something endless."""
     off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "NLL", "DIVERSITY")}

@@ -101,6 +101,7 @@ def test_with_its_service_restarted_and_a_tenth_of_the_calls_failing_it_is_the_s
     assert (tmp_path / "out" / "dataset.jsonl").read_bytes() == unbroken.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_service_away_past_the_patience_stops_the_build_with_its_rows_kept(tmp_path, parts, unbroken, service):
     impatient = recipe_in(tmp_path, parts, service={"base_urls": [service.url], "patience_s": 1.0})
     process = start_build(impatient)
