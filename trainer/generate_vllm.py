@@ -34,7 +34,11 @@ class VllmEngine:
         batch_size: int,
     ) -> None:
         import vllm
+        from vllm.platforms import current_platform
 
+        # A seed of each request ends vLLM 0.32's engine on a CPU ("CPU Generator does not use offset"); there the
+        # engine's own seed is all there is.
+        self._seeds_requests = decoding.temperature > 0 and not current_platform.is_cpu()
         self.batch_size = batch_size
         self.under_way = max(UNDER_WAY, batch_size)
         self._chat = chat
@@ -106,7 +110,7 @@ class VllmEngine:
             temperature=self._decoding.temperature,
             top_p=self._decoding.top_p,
             max_tokens=room,
-            seed=seed_of(self._decoding.seed, [ids]) if self._decoding.temperature > 0 else None,
+            seed=seed_of(self._decoding.seed, [ids]) if self._seeds_requests else None,
             stop_token_ids=[end] if end is not None else None,
         )
         engine.add_request(request, {"prompt_token_ids": ids}, params, lora_request=self._lora)

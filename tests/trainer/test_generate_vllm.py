@@ -23,6 +23,7 @@ class StandIn:
         self.options = options
         self.requests = {}
         self.most = 0
+        self.seeds = []
         self.model_config = SimpleNamespace(max_model_len=60)
         self.llm_engine = self
         StandIn.made = self
@@ -30,6 +31,7 @@ class StandIn:
     def add_request(self, request_id, prompt, params, lora_request=None):
         self.requests[request_id] = (prompt["prompt_token_ids"], params, lora_request)
         self.most = max(self.most, len(self.requests))
+        self.seeds.append(params.seed)
 
     def step(self):
         name = max(self.requests, key=int)
@@ -51,8 +53,17 @@ def vllm(monkeypatch):
     package.SamplingParams = SimpleNamespace
     request = ModuleType("vllm.lora.request")
     request.LoRARequest = lambda *parts: parts
-    for name, module in {"vllm": package, "vllm.lora": ModuleType("vllm.lora"), "vllm.lora.request": request}.items():
+    platforms = ModuleType("vllm.platforms")
+    platforms.current_platform = SimpleNamespace(is_cpu=lambda: False)
+    stands = {
+        "vllm": package,
+        "vllm.lora": ModuleType("vllm.lora"),
+        "vllm.lora.request": request,
+        "vllm.platforms": platforms,
+    }
+    for name, module in stands.items():
         monkeypatch.setitem(sys.modules, name, module)
+    return platforms
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +86,16 @@ def test_every_prompt_is_answered_under_its_own_number_whatever_order_they_finis
     assert [found[n].finish_reason for n in (0, 1)] == ["stop", "length"]
     assert all(answer.n_tokens == 3 and "<|" not in answer.text for n, answer in found.items() if n < 600)
     assert StandIn.made.most <= 256 and StandIn.made.options["generation_config"] == "vllm"
+
+
+def test_sampled_requests_have_seeds_of_their_own_but_on_a_cpu(vllm, folder):
+    decoding = Decoding(max_tokens=5, temperature=1.0)
+    for on_cpu in (False, True):
+        vllm.current_platform.is_cpu = lambda on_cpu=on_cpu: on_cpu
+        with open_generator(Backbone(model=str(folder)), engine="vllm", decoding=decoding) as generator:
+            list(generator.stream([ask("What is 1?"), ask("What is 2?")]))
+        first, second = StandIn.made.seeds
+        assert (first is second is None) if on_cpu else first != second
 
 
 def test_a_source_with_nothing_ready_does_not_hold_up_what_is_under_way(vllm, folder):
