@@ -1,14 +1,16 @@
 """Work of a CPU model cut over its cores: each lane is a thread that computes alone, with no threads inside.
 
 An operator spread over all cores waits for the slowest at its end, thousands of times a batch, and small operators gain
-nothing from a second core. Independent parts, one a core, never wait for one another.
+nothing from a second core. Independent pieces, one a core, never wait for one another; a lane that is done takes the
+next piece, the costly ones first, so that all end at about the same time.
 
-Promises: results in the order of the items; the first exception of a lane is raised once all lanes are done.
-Not covered: how long an item takes; `cost` is believed.
+Promises: results in the order of the items; the first exception of a piece is raised once all are done.
+Not covered: work that is cheaper in smaller pieces; `cost` is believed to be about right.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import accumulate
 from typing import TypeVar
 
 import torch
@@ -18,6 +20,10 @@ Result = TypeVar("Result")
 
 _LEAST = 256
 """Of `cost` a lane: with less, every core reading all weights for itself costs more than waiting for one another."""
+_PIECE = 2048
+"""Of `cost`: larger pieces save nothing more."""
+_UNEVEN = 1.1
+"""How much longer than its fair share the fullest lane may take before a piece is cut where cutting costs."""
 
 
 class Lanes:
@@ -38,16 +44,18 @@ class Lanes:
         *,
         cost: Callable[[Sequence[Item]], int],
     ) -> list[Result]:
-        """`work` over stretches of `items`, one a lane; all in the caller's thread where there is too little to share.
+        """`work` over consecutive pieces of `items`; all in the caller's thread where there is too little to share.
 
-        cost: what a stretch costs; work(items): one result an item, in order.
+        cost: what a piece costs, less than its parts where they share something; work(items): one result an item, in
+        order.
         """
         if self._threads is None or cost(items) < self._count * _LEAST:
             return work(items)
-        stretches = _fair(items, [cost([item]) for item in items], self._count)
-        futures = [self._threads.submit(_alone, work, stretch) for stretch in stretches]
-        wait(futures)
-        return [result for future in futures for result in future.result()]
+        pieces = _pieces(items, cost, self._count)
+        order = sorted(range(len(pieces)), key=lambda at: -cost(pieces[at]))
+        futures = {at: self._threads.submit(_alone, work, pieces[at]) for at in order}
+        wait(futures.values())
+        return [result for at in range(len(pieces)) for result in futures[at].result()]
 
 
 def _alone(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
@@ -62,15 +70,35 @@ _ONE = ThreadPoolExecutor(1, thread_name_prefix="threads-elsewhere")
 """torch keeps the count of the calling thread, and one that threads to come start with: this thread puts that back."""
 
 
-def _fair(items: Sequence[Item], costs: Sequence[int], count: int) -> list[Sequence[Item]]:
-    """Consecutive stretches of about the same cost; none is empty."""
-    total = sum(costs)
-    stretches: list[Sequence[Item]] = []
-    start = spent = 0
-    for at, each in enumerate(costs):
-        # Cut where the middle of the item lies past the share.
-        if at > start and (spent + each / 2) * count > total * (len(stretches) + 1):
-            stretches.append(items[start:at])
+def _pieces(items: Sequence[Item], cost: Callable[[Sequence[Item]], int], count: int) -> list[Sequence[Item]]:
+    """Consecutive pieces, none empty: cut where it costs nothing, and elsewhere only to keep all lanes busy."""
+    grain = min(_PIECE, cost(items) // (4 * count))
+    pieces: list[Sequence[Item]] = []
+    start = 0
+    for at in range(1, len(items)):
+        shares = cost(items[at - 1 : at + 1]) < cost(items[at - 1 : at]) + cost(items[at : at + 1])
+        if not shares and cost(items[start:at]) >= grain:
+            pieces.append(items[start:at])
             start = at
-        spent += each
-    return [*stretches, items[start:]]
+    pieces.append(items[start:])
+    while len(pieces) < 4 * count:
+        costs = [cost(piece) for piece in pieces]
+        largest = max(range(len(pieces)), key=costs.__getitem__)
+        if len(pieces[largest]) == 1 or _longest(costs, count) <= _UNEVEN * sum(costs) / count:
+            break
+        pieces[largest : largest + 1] = _halves(pieces[largest], cost)
+    return pieces
+
+
+def _halves(piece: Sequence[Item], cost: Callable[[Sequence[Item]], int]) -> list[Sequence[Item]]:
+    upto = list(accumulate(cost([item]) for item in piece))
+    at = min(range(1, len(piece)), key=lambda at: abs(2 * upto[at - 1] - upto[-1]))
+    return [piece[:at], piece[at:]]
+
+
+def _longest(costs: Sequence[int], count: int) -> int:
+    """What the fullest lane has to do when the costly pieces are taken first."""
+    lanes = [0] * count
+    for each in sorted(costs, reverse=True):
+        lanes[lanes.index(min(lanes))] += each
+    return max(lanes)

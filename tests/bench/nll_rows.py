@@ -154,7 +154,8 @@ def http(job):
     from tests.live_server import serve_process
 
     off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("VERIFY", "JUDGE", "DIVERSITY")}
-    with serve_process({"REWRIGHT_DEADLINE_S": "3600", **off}) as server:
+    # What is remembered from one repeat to the next is no measure of the scorer.
+    with serve_process({"REWRIGHT_DEADLINE_S": "3600", "REWRIGHT_CACHE__ENTRIES": "0", **off}) as server:
 
         def run(trees):
             body = {"groups": [{"problem": tree["problem"], "candidates": tree["texts"]} for tree in trees]}

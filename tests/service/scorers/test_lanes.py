@@ -42,6 +42,28 @@ def test_enough_work_goes_over_all_lanes_each_without_threads_inside() -> None:
     assert counts == [everywhere]
 
 
+def test_a_group_is_cut_only_where_the_lanes_would_else_be_uneven() -> None:
+    """Items of a group share something that costs 100 once a piece."""
+
+    def cost(part: Sequence[tuple[str, int]]) -> int:
+        return sum(each for _, each in part) + 100 * len({group for group, _ in part})
+
+    def pieces(items: list[tuple[str, int]]) -> list[list[tuple[str, int]]]:
+        seen: list[list[tuple[str, int]]] = []
+        lanes = Lanes(2)
+        lanes.run(lambda part: seen.append(list(part)) or list(part), items, cost=cost)  # type: ignore[func-returns-value]
+        lanes.close()
+        return sorted(seen)
+
+    def group(name: str) -> list[tuple[str, int]]:
+        return [(name, each) for each in (301, 302, 303, 304)]
+
+    assert pieces(group("a")) == [group("a")[:2], group("a")[2:]]
+    assert pieces(group("a") + group("b")) == [group("a"), group("b")]
+    three = pieces(group("a") + group("b") + group("c"))
+    assert len(three) == 4 and sum(piece in (group("a"), group("b"), group("c")) for piece in three) == 2
+
+
 def test_little_work_stays_in_the_callers_thread() -> None:
     assert (
         LANES.run(lambda part: [threading.get_ident()] * len(part), [100, 100], cost=sum) == [threading.get_ident()] * 2
