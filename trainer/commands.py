@@ -5,17 +5,14 @@ Exit status: 0 the run is done; 1 the service gave no rewards any more (a checkp
 """
 
 import argparse
-import logging
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.command_end import run_reporting
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-DONE, NO_REWARDS, MISTAKE = 0, 1, 2
 
 
 def add(commands: "Commands") -> None:
@@ -100,26 +97,3 @@ def run_sft(options: argparse.Namespace) -> int:
         return train_sft(recipe, resume=options.resume)
 
     return run_reporting(run)
-
-
-def run_reporting(run: Callable[[], object]) -> int:
-    """Run it, print what it gives, and turn trouble into a line and an exit status."""
-    from trainer.errors import ServiceTrouble, TrainerError
-
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpcore", "matplotlib"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        print(run())
-    except ServiceTrouble as error:
-        return _say(error, NO_REWARDS)
-    except TrainerError as error:
-        return _say(error, MISTAKE)
-    except ModuleNotFoundError as error:
-        return _say(f"{error}; pip install 'rewright[trainer]'", MISTAKE)
-    return DONE
-
-
-def _say(what: object, status: int) -> int:
-    print(f"rewright: {what}", file=sys.stderr)
-    return status

@@ -6,7 +6,7 @@ Exit status: 0 results are there; 1 the service stayed away (every generation is
 import argparse
 from typing import TYPE_CHECKING
 
-from trainer.commands import run_reporting
+from trainer.command_end import run_reporting
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from trainer.commands import run_reporting
+from trainer.command_end import run_reporting
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

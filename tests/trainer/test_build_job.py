@@ -37,7 +37,7 @@ def test_the_recipe_parses_and_all_pods_and_the_merge_work_on_the_shared_volume(
 
 
 def test_a_mistake_of_the_user_ends_the_job_and_a_service_that_stayed_away_does_not():
-    from trainer.build_command import MISTAKE, NO_SCORES
+    from trainer.command_end import MISTAKE, NO_SCORES
 
     rules = manifest("build.yaml")["spec"]["podFailurePolicy"]["rules"]
     ending = [rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob"]
