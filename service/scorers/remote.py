@@ -29,13 +29,12 @@ from service.schema import Failed, Group, GroupScores, NllGroup
 from service.scorers.contract import ReplicaState
 from service.scorers.remote_health import UnderWay, look_after
 from service.scorers.remote_post import Answered, Broken, Busy, Post, Rejected, send
-from service.scorers.replicas import LOOK_UP_EVERY_S, Replica, Replicas
+from service.scorers.replicas import LOOK_UP_EVERY_S, POST_CANDIDATES, Replica, Replicas
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 log = logging.getLogger(__name__)
 
 TRIES = 3
-POST_CANDIDATES = 64
 TEND_EVERY_S = 0.25
 PATIENCE_S = 3.0
 """Work waits so long for a replica while none is well."""
@@ -182,24 +181,46 @@ class RemoteScorer(Generic[GroupResult]):
         """Give waiting groups to replicas with room, those of one caller and replica together."""
         plan: dict[tuple[Replica, str | None, bool], list[_Job]] = {}
         while (entry := self._queue.peek()) is not None:
-            job = entry.item
-            affinity = (job.group.problem or "") if self._sticky else None
-            replica = self._replicas.choose(entry.cost, affinity=affinity, avoid=job.avoid)
+            replica = self._replica_for(entry)
             if replica is None:
                 break
-            self._queue.take(entry)
-            replica.under_way += entry.cost
-            if job.avoid:
-                self._start(replica, [job])
+            taken = self._taken_together(entry, replica)
+            if entry.item.avoid:
+                self._start(replica, taken)
                 continue
-            together = plan.setdefault((replica, job.caller, job.tokens), [])
-            if together and sum(len(j.group.candidates) for j in together) + entry.cost > POST_CANDIDATES:
+            together = plan.setdefault((replica, entry.item.caller, entry.item.tokens), [])
+            if together and _candidates(together) + _candidates(taken) > POST_CANDIDATES:
                 self._start(replica, together.copy())
                 together.clear()
-            together.append(job)
+            together += taken
         for (replica, _, _), together in plan.items():
             if together:
                 self._start(replica, together)
+
+    def _replica_for(self, entry: Entry[_Job]) -> Replica | None:
+        job = entry.item
+        affinity = (job.group.problem or "") if self._sticky else None
+        return self._replicas.choose(entry.cost, affinity=affinity, avoid=job.avoid)
+
+    def _taken_together(self, entry: Entry[_Job], replica: Replica) -> list[_Job]:
+        """The group, and those next of its caller that go to the same replica, as many as fit into a post: where many
+        callers wait for few replicas, turns of one group each would make posts of one group each."""
+        taken: list[_Job] = []
+        following: Entry[_Job] | None = entry
+        size = 0
+        while following is not None:
+            self._queue.take(following)
+            replica.under_way += following.cost
+            size += following.cost
+            taken.append(following.item)
+            following = self._queue.next_of(entry)
+            if following is None or entry.item.avoid or following.item.avoid:
+                break
+            if following.item.tokens != entry.item.tokens or size + following.cost > POST_CANDIDATES:
+                break
+            if self._replica_for(following) is not replica:
+                break
+        return taken
 
     def _start(self, replica: Replica, jobs: list[_Job]) -> None:
         task = asyncio.create_task(self._deliver(replica, jobs), context=jobs[0].context)
@@ -209,7 +230,7 @@ class RemoteScorer(Generic[GroupResult]):
 
     def _ended(self, under_way: UnderWay) -> None:
         self._under_way.discard(under_way)
-        under_way.replica.under_way -= sum(len(job.group.candidates) for job in under_way.jobs)
+        under_way.replica.under_way -= _candidates(under_way.jobs)
         if self._chores:
             # A post that was given up has left its work unanswered.
             for job in under_way.jobs:
@@ -263,7 +284,7 @@ class RemoteScorer(Generic[GroupResult]):
         self._done = self._done._replace(
             batches=self._done.batches + 1,
             batch_items=self._done.batch_items + len(jobs),
-            batch_cost=self._done.batch_cost + sum(len(job.group.candidates) for job in jobs),
+            batch_cost=self._done.batch_cost + _candidates(jobs),
             busy_s=self._done.busy_s + seconds,
         )
 
@@ -304,6 +325,10 @@ class RemoteNll(RemoteScorer[NllGroup]):
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[NllGroup]:
         return await self._score(groups, tokens=tokens)
+
+
+def _candidates(jobs: Sequence[_Job]) -> int:
+    return sum(len(job.group.candidates) for job in jobs)
 
 
 def _fail(job: _Job, trouble: RewrightError) -> None:

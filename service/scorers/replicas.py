@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 
 ROOM = 256
 """Candidates that may be under way at one replica; the rest waits here, where it can still go elsewhere."""
+POST_CANDIDATES = 64
+"""Candidates of a post. A replica that was full is given work again once there is room for a whole one."""
+STAYS = 64
+"""Candidates that a replica takes before it is held to its share: so many of one problem stay where its prefix is."""
+SHARE = 1.25
+"""How much more than the average may be under way at a replica that a problem belongs to."""
 LOOK_UP_EVERY_S = 5.0
 CONNECT_S = 2.0
 IDLE_S = 2.0  # shorter than servers keep idle connections, so that none closes under a request
@@ -39,6 +45,7 @@ class Replica:
         self.under_way = 0
         self.away_since: float | None = None
         self.rests_until = 0.0
+        self._full = False
         self.answered_at = time.monotonic()
         self.misses = 0
         self._headers = headers
@@ -51,6 +58,12 @@ class Replica:
     @property
     def well(self) -> bool:
         return self.away_since is None
+
+    def has_room(self, candidates: int) -> bool:
+        """Always when it has nothing to do."""
+        most = ROOM - POST_CANDIDATES if self._full else ROOM
+        self._full = self.under_way > 0 and self.under_way + candidates > most
+        return not self._full
 
     def answered(self) -> None:
         self.answered_at = time.monotonic()
@@ -151,16 +164,18 @@ class Replicas:
     def choose(self, candidates: int, *, affinity: str | None, avoid: Collection[Replica]) -> Replica | None:
         """A well replica with room for so many candidates, or None.
 
-        Without `affinity` the one with the least under way. With it the first with room in an order that is the same
-        for the same affinity while the same replicas are well (rendezvous hashing). Those in `avoid` come last.
+        Without `affinity` the one with the least under way. With it the first in an order that is the same for the same
+        affinity while the same replicas are well (rendezvous hashing), passing over those that have much more to do
+        than the others (consistent hashing with bounded loads, arXiv 1608.01350). Those in `avoid` come last.
         """
         now = time.monotonic()
-        ready = [r for r in self._all.values() if r.well and r.rests_until <= now]
-        ready = [r for r in ready if not r.under_way or r.under_way + candidates <= ROOM]
+        ready = [r for r in self._all.values() if r.well and r.rests_until <= now and r.has_room(candidates)]
         ready = [r for r in ready if r not in avoid] or ready
         if not ready:
             return None
         if affinity is not None:
+            most = max(STAYS, SHARE * (sum(r.under_way for r in ready) + candidates) / len(ready))
+            ready = [r for r in ready if r.under_way + candidates <= most] or ready
             return max(ready, key=lambda r: _weight(r.url, affinity))
         self._turn += 1
         least = min(r.under_way for r in ready)
