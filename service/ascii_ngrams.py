@@ -1,8 +1,9 @@
-"""Hashes of the token n-grams of ASCII texts, computed for many texts at once as arrays.
+"""Token n-grams of ASCII texts counted for many texts at once, as arrays of hashes.
 
 Tokens are those of `signals.TOKEN`: runs of letters, digits and underscores, and single other signs that are no white
-space. Equal n-grams have equal hashes; different ones share a hash of 64 bits by chance alone. A text's own hash is
-a polynomial in an odd base modulo 2^64, whose prefix sums give that of any piece of it.
+space. Equal n-grams have equal hashes; different ones share a hash by chance alone: 48 bits of it within a text, 64
+against the reference. A text's own hash is a polynomial in an odd base modulo 2^64, whose prefix sums give that of any
+piece of it.
 """
 
 from collections.abc import Sequence
@@ -20,25 +21,51 @@ _MASK = (1 << 64) - 1
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
-class TextHashes(NamedTuple):
-    """tokens: how many; ngrams: a hash for each, in order."""
+MOST_TEXTS = 1 << 16
+"""The number of a text stands in the upper bits of its n-grams."""
+
+
+class Counts(NamedTuple):
+    """Of one text: tokens, n-grams, distinct n-grams, and n-grams that stand in the first text too."""
 
     tokens: int
-    ngrams: list[int]
+    ngrams: int
+    distinct: int
+    copied: int
 
 
-def ngram_hashes(texts: Sequence[str], n: int) -> list[TextHashes]:
-    """One result a text, in order. Texts must be ASCII."""
+def ngram_counts(texts: Sequence[str], n: int) -> list[Counts]:
+    """One result a text, in order. Texts must be ASCII, and at most `MOST_TEXTS`."""
     joined = np.frombuffer("\n".join(texts).encode("ascii"), dtype=np.uint8)
     starts, ends = _tokens(joined)
-    tokens_T = _token_hashes(joined, starts, ends)
+    hashes_T = _rolled(_token_hashes(joined, starts, ends), n)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     # Where each text's tokens begin among all: a line feed stands between texts.
     borders = np.searchsorted(starts, np.concatenate([[0], np.cumsum(lengths + 1)]))
-    ngrams = _rolled(tokens_T, n).tolist()
-    found: list[TextHashes] = []
-    for first, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
-        found.append(TextHashes(end - first, ngrams[first : max(first, end - n + 1)]))
+    tokens = np.diff(borders)
+    # Those that begin in one text and end in the next are none.
+    owner_T = np.repeat(np.arange(len(texts)), tokens)
+    whole_G = np.flatnonzero(owner_T[: len(hashes_T)] == owner_T[n - 1 :])
+    owner_G, hashes_G = owner_T[whole_G], hashes_T[whole_G]
+    keys_G = np.sort(owner_G.astype(np.uint64) << np.uint64(48) | hashes_G >> np.uint64(16))
+    first_G = np.ones(len(keys_G), dtype=bool)
+    np.not_equal(keys_G[1:], keys_G[:-1], out=first_G[1:])
+    distinct = np.bincount((keys_G[first_G] >> np.uint64(48)).astype(np.int64), minlength=len(texts))
+    ngrams = np.bincount(owner_G, minlength=len(texts))
+    copied = np.bincount(owner_G[_among(hashes_G, hashes_G[: ngrams[0]])], minlength=len(texts))
+    return [Counts(*row) for row in zip(*(x.tolist() for x in (tokens, ngrams, distinct, copied)), strict=True)]
+
+
+def _among(hashes_G: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+    """Places of those hashes that are wanted. Most are not, and a look at 16 of their bits tells it."""
+    table = np.zeros(1 << 16, dtype=bool)
+    table[wanted & np.uint64(0xFFFF)] = True
+    likely = np.flatnonzero(table[hashes_G & np.uint64(0xFFFF)])
+    if not len(likely):
+        return likely
+    in_order = np.sort(wanted)
+    place = np.minimum(in_order.searchsorted(hashes_G[likely]), len(in_order) - 1)
+    found: NDArray[np.int64] = likely[in_order[place] == hashes_G[likely]]
     return found
 
 

@@ -215,4 +215,7 @@ def _guard_gate(signals: Signals, guards: Guards) -> Gate | None:
         ("guard_repeated", signals.repeated, guards.max_repeated),
         ("guard_copied", signals.copied, guards.max_copied),
     )
-    return next((gate for gate, value, limit in limits if None not in (value, limit) and value > limit), None)  # type: ignore[operator]
+    for gate, value, limit in limits:
+        if limit is not None and value is not None and value > limit:
+            return gate
+    return None

@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
 from service.admission import Admission
-from service.schema import Failed, GroupScores, RewardFailed, RewardGroup, RewardScored
+from service.schema import Failed, GroupScores, JudgeScored, RewardFailed, RewardGroup, RewardScored, VerifyScored
 from service.scorer_metrics import ScorerState
 from service.scorers.contract import Scorers
 
@@ -103,9 +103,11 @@ class Metrics:
     def note_scores(self, name: str, groups: Sequence[GroupScores[Any]]) -> None:
         """Count what a scorer said, whichever endpoint asked it."""
         items = [item for group in groups for item in group.candidates]
-        for outcome, count in Tally(i.error.code if isinstance(i, Failed) else "scored" for i in items).items():
-            self._scores.labels(name, outcome).inc(count)
-        verdicts = Tally(v for item in items if (v := getattr(item, "verdict", None)) is not None)
+        failed = [item.error.code for item in items if isinstance(item, Failed)]
+        self._scores.labels(name, "scored").inc(len(items) - len(failed))
+        for code, count in Tally(failed).items():
+            self._scores.labels(name, code).inc(count)
+        verdicts = Tally(item.verdict for item in items if isinstance(item, VerifyScored | JudgeScored))
         for verdict, count in verdicts.items():
             self._verdicts.labels(name, verdict).inc(count)
 
