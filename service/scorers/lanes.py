@@ -22,7 +22,7 @@ _LEAST = 256
 """Of `cost` a lane: with less, every core reading all weights for itself costs more than waiting for one another."""
 _PIECE = 2048
 """Of `cost`: larger pieces save nothing more."""
-_UNEVEN = 1.1
+_UNEVEN = 1.03
 """How much longer than its fair share the fullest lane may take before a piece is cut where cutting costs."""
 
 
@@ -81,7 +81,7 @@ def _pieces(items: Sequence[Item], cost: Callable[[Sequence[Item]], int], count:
             pieces.append(items[start:at])
             start = at
     pieces.append(items[start:])
-    while len(pieces) < 4 * count:
+    while len(pieces) < 8 * count:
         costs = [cost(piece) for piece in pieces]
         largest = max(range(len(pieces)), key=costs.__getitem__)
         if len(pieces[largest]) == 1 or _longest(costs, count) <= _UNEVEN * sum(costs) / count:
