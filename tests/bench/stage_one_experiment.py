@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("phase", choices=["select", "train", "after", "all"])
     parser.add_argument("--model", required=True, help="π0: hub name, folder, .gguf or embedded")
     parser.add_argument("--judge", default="embedded", help="the service's judge: hub name, folder, .gguf or embedded")
+    parser.add_argument("--judge-threshold", type=float, default=0.5, help="what `rewright judge-eval` suggests for J")
     parser.add_argument("--problems", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--recipe", default=str(ROOT / "docs" / "experiments" / "stage-one-gpu.yaml"))
@@ -50,6 +51,7 @@ def main() -> int:
     environment = {
         "REWRIGHT_SCORERS__NLL__MODEL": options.model,
         "REWRIGHT_SCORERS__JUDGE__MODEL": options.judge,
+        "REWRIGHT_SCORERS__JUDGE__THRESHOLD": str(options.judge_threshold),
         "REWRIGHT_DEADLINE_S": "1800",
         "REWRIGHT_LOG_LEVEL": "warning",
     }
