@@ -81,6 +81,7 @@ class Batcher(Generic[Item, Result]):
         self._queue: FairQueue[_Waiting[Item, Result]] = FairQueue(head_start=budget)
         self._changed = threading.Condition()
         self._closing = False
+        self._died = False
         self._thread: threading.Thread | None = None
         self._last_worked: float | None = None
         self._rate: float | None = None
@@ -132,7 +133,7 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive() and not self._died
 
     @property
     def waiting_cost(self) -> int:
@@ -183,7 +184,8 @@ class Batcher(Generic[Item, Result]):
             with tracing.device_work(self._name, [w.trace for w in batch]):
                 outcomes = self._outcomes([w.item for w in batch])
         except BaseException as fatal:
-            # The thread ends here; the batch's waiters must not wait for ever.
+            # The thread ends here; the batch's waiters must not wait for ever, nor find it alive.
+            self._died = True
             for w in batch:
                 w.future.set_exception(ScorerUnavailable(f"{self._name} died: {type(fatal).__name__}"))
             raise

@@ -33,5 +33,5 @@ def shared_rows() -> Callable[[str], list[dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def embedded_server() -> Iterator[LiveServer]:
     """The real service as its own process, all four scorers local, on the embedded models."""
-    with serve_process({}) as server:
+    with serve_process({"REWRIGHT_DEADLINE_S": "600"}) as server:
         yield server

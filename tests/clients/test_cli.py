@@ -101,7 +101,7 @@ def test_a_killed_run_is_taken_up_where_it_stopped(tmp_path, groups_file, capfd)
 def test_an_interrupt_leaves_whole_lines_and_no_traceback(tmp_path):
     many = written(tmp_path / "many.jsonl", [{**g, "candidates": g["candidates"] * 16} for g in GROUPS])
     out = tmp_path / "rewards.jsonl"
-    with serve_faulty(plain_scorers(nll=PlainNll(delay=0.3))) as server:
+    with serve_faulty(plain_scorers(nll=PlainNll(delay=1.0))) as server:
         running = started("score", many, "--url", server.url, "--out", out, "--concurrency", 2)
         while not out.exists() or out.stat().st_size == 0:
             time.sleep(0.02)
