@@ -3,7 +3,8 @@
 Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, from an answer that is
 exactly one label, or from the field of a structured answer, and never searched for in text; equal candidates of a group
 are asked once and answered each; a blank candidate is `Failed("blank")` and never reaches a model; nor does one that
-fails for certain (`judge_checks`), which is `invalid` with score 0 and the reason as its rationale.
+fails for certain (`judge_checks`), which is `invalid` with score 0 and the reason as its rationale; one that goes on
+behind its answer is also asked without that (`judge_readings`), and the lower result counts.
 
 A backend (`judge_openai`, `judge_transformers`) turns one question into `JudgeScored` or `Failed`.
 Not covered: whether a judge judges well.
@@ -19,8 +20,11 @@ from service.errors import InvalidRequest, SettingsError
 from service.schema import Failed, Group, JudgeGroup, JudgeScored
 from service.scorers.judge_checks import certain_fault
 from service.scorers.judge_prompt import JudgePrompt, Question
+from service.scorers.judge_readings import READINGS, readings
 
 JudgeItem = JudgeScored | Failed
+_Readings = tuple[tuple[Question, ...], ...]
+"""For each reading of a candidate the questions that are asked of it."""
 
 NO_VERDICT = JudgeScored(valid=False, score=None, verdict="no_verdict")
 
@@ -53,7 +57,14 @@ def is_label(token: str, label: str) -> bool:
 
 
 def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -> dict[str, Any]:
-    return {"backend": backend, "model": model, "prompt": prompt.describe(), "threshold": threshold}
+    """`readings` tells verdicts of this way to judge from those of another, in results and in the cache."""
+    return {
+        "backend": backend,
+        "model": model,
+        "prompt": prompt.describe(),
+        "threshold": threshold,
+        "readings": READINGS,
+    }
 
 
 def refuse_unfit(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1) -> None:
@@ -85,13 +96,20 @@ async def judge_groups(
     question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.
     """
     prepared = await asyncio.to_thread(_prepared, groups, prompt, samples, both_orders)
-    distinct = list(dict.fromkeys(q for group in prepared for item in group if isinstance(item, tuple) for q in item))
+    distinct = list(
+        dict.fromkeys(
+            q for group in prepared for item in group if isinstance(item, tuple) for reading in item for q in reading
+        )
+    )
     answers = dict(zip(distinct, await ask(distinct), strict=True))
     return [
         JudgeGroup(
             id=str(group.id),
             candidates=[
-                agreed([answers[q] for q in item], threshold) if isinstance(item, tuple) else item for item in items
+                lowest([agreed([answers[q] for q in reading], threshold) for reading in item])
+                if isinstance(item, tuple)
+                else item
+                for item in items
             ],
         )
         for group, items in zip(groups, prepared, strict=True)
@@ -115,16 +133,26 @@ def agreed(answers: Sequence[JudgeItem], threshold: float) -> JudgeItem:
     return verdict.model_copy(update={"rationale": next(agreeing, None)})
 
 
+def lowest(verdicts: Sequence[JudgeItem]) -> JudgeItem:
+    """The verdict that counts among those on several readings of one candidate: a failed one, else the lowest score.
+
+    A verdict without a score counts 1 or 0.
+    """
+    failed = [one for one in verdicts if isinstance(one, Failed)]
+    scored = [one for one in verdicts if isinstance(one, JudgeScored)]
+    return failed[0] if failed else min(scored, key=lambda one: one.score if one.score is not None else one.valid)
+
+
 def _prepared(
     groups: Sequence[Group], prompt: JudgePrompt, samples: int, both_orders: bool
-) -> list[list[JudgeItem | tuple[Question, ...]]]:
-    """For each candidate its questions, or its result where nobody need be asked."""
-    prepared: list[list[JudgeItem | tuple[Question, ...]]] = []
+) -> list[list[JudgeItem | _Readings]]:
+    """For each candidate the questions of each reading, or its result where nobody need be asked."""
+    prepared: list[list[JudgeItem | _Readings]] = []
     for group in groups:
         problem, reference = group.problem, group.reference
         if problem is None or reference is None:
             raise InvalidRequest(f"group {group.id} needs problem and reference to be judged")
-        items: dict[str, JudgeItem | tuple[Question, ...]] = {}
+        items: dict[str, JudgeItem | _Readings] = {}
         for text in dict.fromkeys(group.candidates):
             if not text.strip():
                 items[text] = Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
@@ -133,12 +161,15 @@ def _prepared(
             if fault is not None:
                 items[text] = JudgeScored(valid=False, score=0.0, verdict="invalid", rationale=fault)
                 continue
-            asked = [
-                prompt.question(
-                    problem=problem, reference=reference, candidate=text, answer=group.answer, turned=turned
+            items[text] = tuple(
+                tuple(
+                    prompt.question(
+                        problem=problem, reference=reference, candidate=reading, answer=group.answer, turned=turned
+                    )._replace(sample=n)
+                    for turned in ((False, True) if both_orders else (False,))
+                    for n in range(samples)
                 )
-                for turned in ((False, True) if both_orders else (False,))
-            ]
-            items[text] = tuple(question._replace(sample=n) for question in asked for n in range(samples))
+                for reading in readings(text, group.answer or reference)
+            )
         prepared.append([items[text] for text in group.candidates])
     return prepared

@@ -125,6 +125,11 @@ def find_answer(text: str) -> Found | None:
     return None if _REFUSAL.search(tail[-200:]) else _last_value(tail[-_PROSE_WINDOW:])
 
 
+def may_state(sentence: str) -> bool:
+    """Whether the sentence has a box or words that announce an answer. Neither its value nor a denial is looked at."""
+    return _BOX.search(sentence) is not None or _last_statement(sentence.lstrip()) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Box:
     start: int

@@ -75,10 +75,21 @@ def direct(backbone: Backbone, candidate: str) -> float:
 
 
 def test_scores_agree_with_one_direct_forward_pass_each(backbone: Backbone, score: Score) -> None:
-    texts = [SOUND, FAULTY, SOUND + " " + FAULTY * 6, SHORT]
+    texts = [SOUND, FAULTY, "Each crate holds a dozen jars. " * 20 + SOUND, SHORT]
     (result,) = score(group(*texts))
     assert scores(result) == pytest.approx([direct(backbone, t) for t in texts], abs=2e-4)
     assert len(set(scores(result))) == len(texts)
+
+
+@pytest.mark.parametrize("tail", ["True. Yes.", "Every step was checked.", "The answer is not easy to find, I know."])
+def test_what_is_appended_behind_the_answer_can_lower_a_score_and_not_raise_it(
+    backbone: Backbone, score: Score, tail: str
+) -> None:
+    answered = f"{FAULTY}\nThe answer is 43."
+    (result,) = score(group(answered, f"{answered}\n\n{tail}"))
+    before, after = scores(result)
+    assert before == pytest.approx(direct(backbone, answered), abs=2e-4)
+    assert after == pytest.approx(min(before, direct(backbone, f"{answered}\n\n{tail}")), abs=2e-4)
 
 
 def test_control_tokens_in_a_candidate_are_read_as_text(backbone: Backbone, score: Score) -> None:

@@ -1,0 +1,72 @@
+"""What of a candidate a judge is shown: all of it, and its beginning up to its answer where it goes on behind that.
+
+Promises: the beginning depends only on what stands in it, so whatever is appended behind a stated answer leaves it as
+it was; a verdict by the lowest score of the readings can therefore be lowered by what is appended and not raised.
+- It ends with the sentence (or line) that first *states* an answer which may be the reference's: a box, "the answer
+  is".
+- Where none is stated, it is the shortest that reaches the reference's answer and behind which nothing is computed.
+
+The time is linear: each of at most `_CHECKS` places reads `_WINDOW` characters. Pure.
+Not covered: text put before the answer; a candidate that states no answer and computes something behind it.
+"""
+
+import re
+
+from service.scorers.answers.extraction import find_answer, may_state
+from service.scorers.final_answers import same_final_answer
+
+READINGS = ("whole", "to_answer")
+"""The names of what `readings` gives, in its order."""
+
+_SENTENCE_END = re.compile(r"\n|(?<=[.!?])\s|(?<=[。！？])")
+_CALCULATION = re.compile(r"\d[\s)\]}%$]*(?:[-+*/×÷^=<>≈]|\\(?:times|cdot|div|approx|pm)\b)[\s$({\[]*[-−]?[\d\\]")
+_STATED_WITHIN = 3
+"""Sentences, the one with the words that announce an answer included, in which that answer may stand."""
+_CHECKS = 48
+_WINDOW = 2_000
+
+
+def readings(candidate: str, gold: str) -> tuple[str, ...]:
+    """The whole, stripped of outer white space, and where it differs its beginning up to its answer.
+
+    gold: the reference solution, or the gold answer alone.
+    """
+    whole = candidate.strip()
+    ends = [*(match.start() for match in _SENTENCE_END.finditer(whole)), len(whole)]
+    end = _first_stated(whole, ends, gold)
+    if end is None:
+        end = _last_computed(whole, ends, gold)
+    beginning = whole[:end].rstrip()
+    return (whole,) if beginning == whole else (whole, beginning)
+
+
+def _first_stated(whole: str, ends: list[int], gold: str) -> int | None:
+    start = checks = due = 0
+    for end in ends:
+        sentence = whole[start:end]
+        start = end
+        if not sentence.strip():
+            continue
+        if may_state(sentence):
+            due = _STATED_WITHIN
+        if due and checks < _CHECKS:
+            due -= 1
+            checks += 1
+            beginning = whole[max(0, end - _WINDOW) : end]
+            found = find_answer(beginning)
+            if found is not None and found.stated and same_final_answer(gold, beginning) is not False:
+                return end
+    return None
+
+
+def _last_computed(whole: str, ends: list[int], gold: str) -> int | None:
+    shortest = None
+    for start, end in list(zip([0, *ends], ends, strict=False))[: -_CHECKS - 1 : -1]:
+        sentence = whole[start:end]
+        if not sentence.strip():
+            continue
+        if same_final_answer(gold, whole[max(0, end - _WINDOW) : end]):
+            shortest = end
+        if _CALCULATION.search(sentence):
+            break
+    return shortest
