@@ -5,7 +5,8 @@
     ├── CorpusError       the data cannot be read, lacks a column, or too little of it is left
     ├── BackboneError     the model cannot be had, or cannot be a policy
     ├── RunFolderError    the run folder holds something that must not be written over
-    └── ServiceTrouble    the reward service is not there, refuses, or stayed away for too long
+    ├── ServiceTrouble    the reward service is not there, refuses, or stayed away for too long
+    └── Stopped           SIGTERM came; what is done is kept
 
 Nothing here is about a single candidate: that is data, see `clients`.
 """
@@ -32,4 +33,8 @@ class RunFolderError(TrainerError):
 
 
 class ServiceTrouble(TrainerError):
+    pass
+
+
+class Stopped(TrainerError):
     pass

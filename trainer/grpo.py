@@ -2,8 +2,8 @@
 
 Promises: everything that can be wrong is looked at before the model is loaded (`preflight`, corpus, batch sizes); a run
 that was killed goes on from its last whole checkpoint, with its steps, optimizer, data order and log; while the service
-is away training waits, and past the patience it ends with a checkpoint; nothing scores here, rewards come over HTTP
-through `clients.trl`.
+is away training waits, and past the patience, or told by SIGTERM, it ends with a checkpoint; nothing scores here:
+rewards come over HTTP through `clients.trl`.
 
 Not covered: full-parameter training, several updates a generation, evaluation on benchmarks.
 """
@@ -70,18 +70,24 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
         prepared = _prepare(recipe, folder, prompt, served)
     if first_rank:
         folder.note_provenance(prepared.provenance)
+    from trainer.stop_signal import StopSignal
+
     trainer = _trainer(recipe, prepared, config)
+    stop = StopSignal()
+    trainer.add_callback(stop)
     checkpoint = folder.last_checkpoint() if resume else None
     if checkpoint is not None:
         log.info("going on from %s", checkpoint.name)
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        with stop.watching():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
     except RewrightError as error:
         _leave_a_checkpoint(trainer, folder)
         raise ServiceTrouble(
             f"stopped at step {trainer.state.global_step}, since the reward service gave no rewards: {error.message}. "
             "Run the same command again to go on from there"
         ) from error
+    stop.refuse_unfinished(trainer.state)
     return _finish(recipe, folder, trainer, prepared)
 
 

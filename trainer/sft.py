@@ -37,6 +37,8 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     """
     from trl import SFTTrainer
 
+    from trainer.stop_signal import StopSignal
+
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     first_rank = int(os.environ.get("RANK", "0")) == 0
     recipe.training.accumulation(ranks)
@@ -67,7 +69,11 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     checkpoint = folder.last_checkpoint() if resume else None
     if checkpoint is not None:
         log.info("going on from %s", checkpoint.name)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    stop = StopSignal()
+    trainer.add_callback(stop)
+    with stop.watching():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    stop.refuse_unfinished(trainer.state)
     trained = folder.adapter if recipe.lora is not None else folder.model
     trainer.save_model(str(trained))
     if trainer.is_world_process_zero():

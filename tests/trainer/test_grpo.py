@@ -110,6 +110,23 @@ def test_killed_with_its_service_and_resumed_it_ends_where_an_unbroken_run_ends(
     assert len(json.loads((output / "provenance.json").read_text())) == 2
 
 
+def test_told_to_stop_it_finishes_its_step_and_goes_on_from_there(parts, unbroken, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, keeping={"save_steps": 100}, **parts)
+    command = [sys.executable, "-m", "trainer", "grpo", "--config", str(recipe)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "1/4" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        said = process.stderr.read()
+    assert process.returncode == 143 and "Run the same command again" in said and "Traceback" not in said
+    (checkpoint,) = output.glob("checkpoint-*")
+    assert checkpoint.name in {"checkpoint-2", "checkpoint-3"} and not (output / "adapter").exists()
+    run(recipe)
+    assert [row["reward"] for row in history(output)] == pytest.approx([row["reward"] for row in history(unbroken)])
+
+
 def test_while_the_service_is_away_training_waits_and_then_goes_on(parts, service, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, training={"max_steps": 8}, **parts)
