@@ -70,24 +70,17 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
         prepared = _prepare(recipe, folder, prompt, served)
     if first_rank:
         folder.note_provenance(prepared.provenance)
-    from trainer.stop_signal import StopSignal
+    from trainer.resuming import train_to_the_end
 
     trainer = _trainer(recipe, prepared, config)
-    stop = StopSignal()
-    trainer.add_callback(stop)
-    checkpoint = folder.last_checkpoint() if resume else None
-    if checkpoint is not None:
-        log.info("going on from %s", checkpoint.name)
     try:
-        with stop.watching():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
     except RewrightError as error:
         _leave_a_checkpoint(trainer, folder)
         raise ServiceTrouble(
             f"stopped at step {trainer.state.global_step}, since the reward service gave no rewards: {error.message}. "
             "Run the same command again to go on from there"
         ) from error
-    stop.refuse_unfinished(trainer.state)
     return _finish(recipe, folder, trainer, prepared)
 
 

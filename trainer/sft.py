@@ -37,7 +37,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     """
     from trl import SFTTrainer
 
-    from trainer.stop_signal import StopSignal
+    from trainer.resuming import train_to_the_end
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     first_rank = int(os.environ.get("RANK", "0")) == 0
@@ -66,14 +66,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
         processing_class=tokenizer,
         peft_config=lora_config(recipe.lora) if recipe.lora is not None else None,
     )
-    checkpoint = folder.last_checkpoint() if resume else None
-    if checkpoint is not None:
-        log.info("going on from %s", checkpoint.name)
-    stop = StopSignal()
-    trainer.add_callback(stop)
-    with stop.watching():
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
-    stop.refuse_unfinished(trainer.state)
+    train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
     trained = folder.adapter if recipe.lora is not None else folder.model
     trainer.save_model(str(trained))
     if trainer.is_world_process_zero():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,17 @@ def test_killed_with_its_service_and_resumed_it_ends_where_an_unbroken_run_ends(
     assert expected.keys() == found.keys()
     assert all((expected[name] - found[name]).abs().max() < 1e-6 for name in expected)
     assert len(json.loads((output / "provenance.json").read_text())) == 2
+
+
+def test_killed_behind_its_last_step_it_takes_no_further_one(parts, unbroken, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(unbroken, output)
+    shutil.rmtree(output / "adapter")
+    run(write_recipe(tmp_path / "recipe.yaml", output=output, **parts))
+    assert [row["step"] for row in history(output)] == [1, 2, 3, 4]
+    name = "adapter_model.safetensors"
+    expected, found = load_file(unbroken / "adapter" / name), load_file(output / "adapter" / name)
+    assert all(expected[key].equal(found[key]) for key in expected.keys() | found.keys())
 
 
 def test_told_to_stop_it_finishes_its_step_and_goes_on_from_there(parts, unbroken, tmp_path):
