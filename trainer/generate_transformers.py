@@ -45,7 +45,7 @@ class TransformersEngine:
         self._stop = _stop_ids(model, self._tokenizer, chat)
         self._window = _window(model, self._tokenizer)
         if adapter is not None:
-            model = _with_adapter(model, adapter, merge=resolved_dtype(backbone) == torch.float32)
+            model = with_adapter(model, adapter, merge=resolved_dtype(backbone) == torch.float32)
         self._model = model.requires_grad_(False).eval().to(self._device)
         # Whatever `generate` is not told it takes from the model's own defaults: there shall be none.
         self._model.generation_config = GenerationConfig()
@@ -151,7 +151,8 @@ class _RoomOfEachRow(StoppingCriteria):
         return input_ids.shape[1] >= self._ends.to(input_ids.device)
 
 
-def _with_adapter(model: "PreTrainedModel", adapter: Path, *, merge: bool) -> Any:
+def with_adapter(model: "PreTrainedModel", adapter: Path, *, merge: bool) -> Any:
+    """Raises `BackboneError` where the adapter does not fit."""
     from peft import PeftModel
 
     try:

@@ -1,19 +1,23 @@
 """Decoding with vLLM: its engine is stepped here, and gets new prompts while others are being written.
 
 Promises: at most `under_way` prompts are in the engine; a source that has nothing ready does not stop those under way.
-Batches form themselves, so that texts may differ in rare tokens from run to run, even greedily.
+Batches form themselves, so that texts may differ in rare tokens from run to run, even greedily. On a CPU, where vLLM
+0.32 hangs over an adapter, it gets the weights with the adapter merged into them, in float32.
 
 Not covered: a vLLM server of its own, tensor parallelism over machines.
 """
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from trainer.adapter_folder import lora_rank
 from trainer.errors import BackboneError
 from trainer.generate import Answered, Asked, BusyTime, Decoding, Source, seed_of
-from trainer.policy import ChatFormat, Located, load_tokenizer
+from trainer.generate_transformers import with_adapter
+from trainer.policy import ChatFormat, Located, load_model, load_tokenizer
 from trainer.recipe import Backbone
 
 UNDER_WAY = 256
@@ -45,15 +49,27 @@ class VllmEngine:
         self._decoding = decoding
         self._tokenizer: Any = load_tokenizer(located)
         self._precision = backbone.precision
-        lora = {"enable_lora": True, "max_lora_rank": _rank(adapter), "max_loras": 1} if adapter is not None else {}
+        source, lora = located.source, {}
+        self._folders = ExitStack()
+        if adapter is not None and current_platform.is_cpu():
+            source = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="rewright-merged-"))
+            _write_merged(located, backbone, adapter, Path(source))
+            self._precision, adapter = "float32", None
+        elif adapter is not None:
+            lora = {"enable_lora": True, "max_lora_rank": _rank(adapter), "max_loras": 1}
         try:
             # generation_config: the model's own sampling defaults shall not apply.
             self._llm: Any = vllm.LLM(
-                model=located.source, dtype=backbone.precision, generation_config="vllm", seed=decoding.seed, **lora
+                model=source,
+                tokenizer=located.source,
+                dtype=self._precision,
+                generation_config="vllm",
+                seed=decoding.seed,
+                **lora,
             )
         except Exception as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise BackboneError(f"backbone.model: vLLM cannot load {located.name!r}: {first}") from error
+            self._folders.close()
+            raise BackboneError(f"backbone.model: vLLM cannot load {located.name!r}: {_first(error)}") from error
         self._window = int(self._llm.llm_engine.model_config.max_model_len)
         self._lora: Any = None
         if adapter is not None:
@@ -96,6 +112,7 @@ class VllmEngine:
 
     def close(self) -> None:
         del self._llm
+        self._folders.close()
 
     def _enter(self, engine: Any, request: str, asked: Asked) -> Answered | None:
         """Hand a prompt to the engine; the answer of one that does not fit."""
@@ -118,7 +135,13 @@ class VllmEngine:
 
     def _step(self, engine: Any, keys: dict[str, Any]) -> list[Answered]:
         with self._busy:
-            finished = [output for output in engine.step() if output.finished]
+            try:
+                finished = [output for output in engine.step() if output.finished]
+            except Exception as error:
+                raise BackboneError(
+                    f"generation.engine: vLLM ended while it was writing: {_first(error)}. Its own log says more; run "
+                    "the same command again to go on, or set the engine to transformers"
+                ) from error
         answers = []
         for output in finished:
             written = output.outputs[0]
@@ -137,3 +160,13 @@ class VllmEngine:
 
 def _rank(adapter: Path) -> int:
     return next((rank for rank in _RANKS if rank >= lora_rank(adapter)), _RANKS[-1])
+
+
+def _write_merged(located: Located, backbone: Backbone, adapter: Path, folder: Path) -> None:
+    """In float32: in bfloat16 a small update would be lost in the rounding of the weight that it is added to."""
+    exact = backbone.model_copy(update={"precision": "float32"})
+    with_adapter(load_model(located, exact), adapter, merge=True).save_pretrained(folder)
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,11 +5,16 @@ vLLM itself needs a GPU or a build of its own; this holds the bookkeeping around
 
 import json
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from tests.trainer.tiny_run import write_backbone
+from trainer.errors import BackboneError
 from trainer.generate import Asked, Decoding, open_generator
 from trainer.recipe import Backbone
 
@@ -126,3 +131,32 @@ def test_an_adapter_goes_with_every_request_and_its_rank_is_made_room_for(vllm, 
         list(generator.stream([ask("What is 1?")]))
     assert seen == [("rewriter", 1, str(tmp_path.resolve()))]
     assert stand_in.options["max_lora_rank"] == 64 and stand_in.options["enable_lora"]
+
+
+def test_on_a_cpu_the_adapter_is_merged_into_float32_weights(vllm, folder, tmp_path):
+    vllm.current_platform.is_cpu = lambda: True
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    tuned = get_peft_model(plain, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    tuned.save_pretrained(tmp_path)
+    ids = torch.arange(3, 12)[None]
+    expected = tuned(ids).logits
+    backbone = Backbone(model=str(folder), precision="bfloat16")
+    with open_generator(backbone, adapter=tmp_path, engine="vllm") as generator:
+        options = StandIn.made.options
+        merged = AutoModelForCausalLM.from_pretrained(options["model"])
+        assert torch.allclose(merged(ids).logits, expected, atol=1e-4) and merged.dtype == torch.float32
+        assert options["dtype"] == "float32" and "enable_lora" not in options and options["tokenizer"] == str(folder)
+        assert generator.describe()["engine"]["precision"] == "float32"
+    assert not Path(options["model"]).exists()
+
+
+def test_an_engine_that_ends_says_what_to_do(vllm, folder, monkeypatch):
+    def step(self):
+        raise RuntimeError("EngineCore encountered an issue\nlong story")
+
+    monkeypatch.setattr(StandIn, "step", step)
+    with (
+        open_generator(Backbone(model=str(folder)), engine="vllm") as generator,
+        pytest.raises(BackboneError, match=r"vLLM ended while .*encountered an issue\. .*same command again"),
+    ):
+        list(generator.stream([ask("What is 1?")]))
