@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from trainer.errors import BackboneError
+from trainer.errors import BackboneError, first_line
 from trainer.generate import Answered, Asked, BusyTime, Decoding, Source, seed_of
 from trainer.policy import ChatFormat, Located, load_model, load_tokenizer, resolved_dtype
 from trainer.recipe import Backbone
@@ -158,8 +158,7 @@ def with_adapter(model: "PreTrainedModel", adapter: Path, *, merge: bool) -> Any
     try:
         wrapped: Any = PeftModel.from_pretrained(model, str(adapter))
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BackboneError(f"the adapter {adapter} does not fit onto the backbone: {first}") from error
+        raise BackboneError(f"the adapter {adapter} does not fit onto the backbone: {first_line(error)}") from error
     # In bfloat16 a small update would be lost in the rounding of the weight that it is added to.
     return wrapped.merge_and_unload() if merge else wrapped
 

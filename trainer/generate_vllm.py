@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.adapter_folder import lora_rank
-from trainer.errors import BackboneError
+from trainer.errors import BackboneError, first_line
 from trainer.generate import Answered, Asked, BusyTime, Decoding, Source, seed_of
 from trainer.generate_transformers import with_adapter
 from trainer.policy import ChatFormat, Located, load_model, load_tokenizer
@@ -69,7 +69,7 @@ class VllmEngine:
             )
         except Exception as error:
             self._folders.close()
-            raise BackboneError(f"backbone.model: vLLM cannot load {located.name!r}: {_first(error)}") from error
+            raise BackboneError(f"backbone.model: vLLM cannot load {located.name!r}: {first_line(error)}") from error
         self._window = int(self._llm.llm_engine.model_config.max_model_len)
         self._lora: Any = None
         if adapter is not None:
@@ -139,8 +139,8 @@ class VllmEngine:
                 finished = [output for output in engine.step() if output.finished]
             except Exception as error:
                 raise BackboneError(
-                    f"generation.engine: vLLM ended while it was writing: {_first(error)}. Its own log says more; run "
-                    "the same command again to go on, or set the engine to transformers"
+                    f"generation.engine: vLLM ended while it was writing: {first_line(error)}. Its own log says more; "
+                    "run the same command again to go on, or set the engine to transformers"
                 ) from error
         answers = []
         for output in finished:
@@ -166,7 +166,3 @@ def _write_merged(located: Located, backbone: Backbone, adapter: Path, folder: P
     """In float32: in bfloat16 a small update would be lost in the rounding of the weight that it is added to."""
     exact = backbone.model_copy(update={"precision": "float32"})
     with_adapter(load_model(located, exact), adapter, merge=True).save_pretrained(folder)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

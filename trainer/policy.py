@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import BackboneError
+from trainer.errors import BackboneError, first_line
 from trainer.gguf_copy import content_hash, unpacked
 from trainer.recipe import EMBEDDED, Backbone, Lora
 
@@ -109,7 +109,7 @@ def load_tokenizer(located: Located) -> "PreTrainedTokenizerBase":
         tokenizer = AutoTokenizer.from_pretrained(located.source, padding_side="left")
     except Exception as error:
         raise BackboneError(
-            f"backbone.model: cannot load the tokenizer of {located.name!r}: {_first(error)}"
+            f"backbone.model: cannot load the tokenizer of {located.name!r}: {first_line(error)}"
         ) from error
     if not tokenizer.chat_template:
         raise BackboneError(
@@ -127,7 +127,7 @@ def load_model(located: Located, backbone: Backbone) -> "PreTrainedModel":
     try:
         return AutoModelForCausalLM.from_pretrained(located.source, dtype=resolved_dtype(backbone))
     except Exception as error:
-        raise BackboneError(f"backbone.model: cannot load {located.name!r}: {_first(error)}") from error
+        raise BackboneError(f"backbone.model: cannot load {located.name!r}: {first_line(error)}") from error
 
 
 def resolved_dtype(backbone: Backbone) -> Any:
@@ -159,8 +159,8 @@ def _from_gguf(name: str, file: Path) -> Located:
         return Located(name, str(unpacked(file, content=content)), f"sha256:{content}")
     except Exception as error:
         raise BackboneError(
-            f"backbone.model: cannot unpack {file.name}: {_first(error)}; it must be a GGUF that transformers reads, "
-            "and the user's cache directory must be writable"
+            f"backbone.model: cannot unpack {file.name}: {first_line(error)}; it must be a GGUF that transformers "
+            "reads, and the user's cache directory must be writable"
         ) from error
 
 
@@ -192,10 +192,6 @@ def _hub_commit(model: str) -> str | None:
         return getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
     except Exception as error:
         raise BackboneError(
-            f"backbone.model: cannot load {model!r} from the hub: {_first(error)}; name a hub model, a folder, a "
+            f"backbone.model: cannot load {model!r} from the hub: {first_line(error)}; name a hub model, a folder, a "
             f".gguf file or {EMBEDDED!r}"
         ) from error
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import CorpusError
+from trainer.errors import CorpusError, first_line
 from trainer.recipe import Source
 
 _SPACE = re.compile(r"\s+")
@@ -133,7 +133,7 @@ def _hub_rows(source: Source) -> Iterator[Mapping[str, Any]]:
         yield from datasets.load_dataset(source.hub, source.config, split=source.split, streaming=True)
     except Exception as error:
         raise CorpusError(
-            f"{source.hub}: cannot read split {source.split!r} from the hub: {str(error).splitlines()[0]}"
+            f"{source.hub}: cannot read split {source.split!r} from the hub: {first_line(error)}"
         ) from error
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from service.schema import Group, VerifyGroup, VerifyScored
 from service.scorers.verify import STAGES, AnswerVerifier
-from tests.service.scorers.fresh_attacks import ATTACKS
-from tests.service.scorers.fresh_spellings import SPELLINGS
 from tests.service.scorers.hostile_answers import GOLD, HOSTILE
 from tests.service.scorers.right_answers import RIGHT
+from tests.service.scorers.unseen_right_answers import SPELLINGS
+from tests.service.scorers.unseen_wrong_answers import ATTACKS
 from tests.service.scorers.wrong_answers import WRONG
 
 CPU_S = 2.0
