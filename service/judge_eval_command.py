@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def read_rows(file: Path) -> list[LabelledRow]:
     """Raises `InvalidRequest` naming the line and what is wrong with it."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # a JSON text may hold U+2028, where splitlines cuts
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"cannot read {file}: {error}; give a file of JSON lines") from None
     rows = [_row(f"{file.name} line {n}", line) for n, line in enumerate(lines, 1) if line.strip()]

@@ -209,6 +209,9 @@ def _judge_gate(e: Evidence) -> Gate | ItemError | None:
 
 
 def _guard_gate(signals: Signals, guards: Guards) -> Gate | None:
+    ratio, fewest = signals.length_ratio, guards.min_length_ratio
+    if ratio is not None and fewest is not None and ratio < fewest:
+        return "guard_length_ratio"
     limits: tuple[tuple[Gate, float | None, float | None], ...] = (
         ("guard_n_tokens", signals.n_tokens, guards.max_n_tokens),
         ("guard_length_ratio", signals.length_ratio, guards.max_length_ratio),

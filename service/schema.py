@@ -67,6 +67,7 @@ class Guards(_Wire):
     """Limits on the signals that shut the gate of a candidate past them (method: signals). Off unless set."""
 
     max_n_tokens: int | None = Field(None, ge=1)
+    min_length_ratio: NonNegativeFloat | None = Field(None, allow_inf_nan=False)
     max_length_ratio: NonNegativeFloat | None = Field(None, allow_inf_nan=False)
     max_repeated: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     max_copied: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)

@@ -25,7 +25,7 @@ def shared_rows() -> Callable[[str], list[dict[str, Any]]]:
         path = SHARED_DATA / name
         if not path.is_file():
             pytest.skip(f"the public test data file {name} is not beside this checkout (../shared/data)")
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
     return rows
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from clients.wire import Guards
 from trainer.errors import RecipeError
 from trainer.recipe_file import read_recipe, shipped
 
@@ -90,6 +91,9 @@ class Reward(Block):
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
     min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
+    guards: Guards = Field(
+        Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
+    )
     whole_groups: bool = Field(False, description="A group with a failed member gives no reward at all.")
     patience_s: float = Field(1800.0, gt=0, description="How long the service may stay away before the run is ended.")
 
@@ -99,7 +103,9 @@ class Reward(Block):
         return [value] if isinstance(value, str) else value
 
     def rule(self) -> dict[str, Any]:
-        return self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        guards = self.guards.model_dump(exclude_none=True)
+        return rule | ({"guards": guards} if guards else {})
 
 
 class Rollouts(Block):

@@ -18,7 +18,7 @@ import numpy as np
 
 from service.errors import InvalidRequest, SettingsError
 from service.schema import Failed, Group, JudgeGroup, JudgeScored
-from service.scorers.judge_checks import certain_fault
+from service.scorers.judge_checks import CHECKS, certain_fault
 from service.scorers.judge_prompt import JudgePrompt, Question
 from service.scorers.judge_readings import READINGS, readings
 
@@ -57,13 +57,14 @@ def is_label(token: str, label: str) -> bool:
 
 
 def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -> dict[str, Any]:
-    """`readings` tells verdicts of this way to judge from those of another, in results and in the cache."""
+    """`readings` and `checks` tell verdicts of this way to judge from those of another, in results and in the cache."""
     return {
         "backend": backend,
         "model": model,
         "prompt": prompt.describe(),
         "threshold": threshold,
         "readings": READINGS,
+        "checks": CHECKS,
     }
 
 

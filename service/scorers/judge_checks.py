@@ -1,17 +1,20 @@
 """What is certain about a candidate before any model is asked: v_rea fails without one.
 
 Promises: precision first. A candidate fails here where it states a false calculation (`service.scorers.calculation`),
-where it says next to nothing beside its answer, or where it ends in a refusal that the reference does not share. The
-reason is a sentence that quotes the text. Pure.
+where it says next to nothing beside its answer or only what the problem says, or where it ends in a refusal that the
+reference does not share. The reason is a sentence that quotes the text. Pure.
 
 Not covered: whether the rest is sound; that is the model's question.
 """
 
 import re
 
+from service.scorers.bare_answer import only_states_its_answer
 from service.scorers.calculation.statements import first_false
 from service.scorers.calculation.words import SAYS_NOTHING
 
+CHECKS = ("false_calculation", "says_nothing", "bare_answer", "refusal")
+"""What is checked, in this order; a new check is a new name."""
 _FEWEST_WORDS = 3
 _WORD = re.compile(r"[぀-ヿ一-鿿]|\\?[A-Za-z]+|\d+(?:[.,]\d+)*|[^\W\d_]+")
 _EMPTY_STEP = re.compile(r"\bstep\s*\d+\s*[:.)]?", re.IGNORECASE)
@@ -30,7 +33,7 @@ def certain_fault(*, problem: str, reference: str, candidate: str) -> str | None
     if (false := first_false(candidate, trusted=f"{problem}\n{reference}")) is not None:
         return f'false calculation: {false.left} is not {false.right} in "{_short(false.quote)}"'
     said = [w for w in _WORD.findall(_EMPTY_STEP.sub(" ", candidate)) if w.lower().lstrip("\\") not in SAYS_NOTHING]
-    if len(said) < _FEWEST_WORDS:
+    if len(said) < _FEWEST_WORDS or only_states_its_answer(problem=problem, candidate=candidate):
         return f'no reasoning: "{_short(candidate)}" is all it says'
     tail = candidate[-_TAIL:]
     if (refusal := _REFUSAL.search(tail)) is not None and not _REFUSAL.search(reference):

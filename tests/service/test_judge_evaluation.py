@@ -90,6 +90,12 @@ def test_the_field_names_of_a_two_part_label_are_read(tmp_path: Path, judge: Fak
     assert run(tmp_path, *lines) == 0
 
 
+def test_a_separator_inside_a_text_ends_no_line(tmp_path: Path, judge: FakeOpenAI) -> None:
+    texts = {"problem": "6 times\u2028 7?", "reference": "6 * 7\x85 = 42", "candidate": "p=0.9 by\u2029 adding one"}
+    lines = [json.dumps(texts | {"valid": valid}, ensure_ascii=False) for valid in (True, False)]
+    assert run(tmp_path, *lines) == 0
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

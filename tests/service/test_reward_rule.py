@@ -233,9 +233,10 @@ def test_a_component_that_the_total_does_not_use_may_be_missing():
     [
         (Guards(max_n_tokens=9), "guard_n_tokens"),
         (Guards(max_length_ratio=0.5), "guard_length_ratio"),
+        (Guards(min_length_ratio=1.1), "guard_length_ratio"),
         (Guards(max_repeated=0.1), "guard_repeated"),
         (Guards(max_copied=0.1), "guard_copied"),
-        (Guards(max_n_tokens=10, max_length_ratio=1.0, max_repeated=0.5, max_copied=0.5), "open"),
+        (Guards(max_n_tokens=10, min_length_ratio=1.0, max_length_ratio=1.0, max_repeated=0.5, max_copied=0.5), "open"),
     ],
 )
 def test_guards_shut_the_gate_past_their_limit_only(guards, gate):
