@@ -28,7 +28,7 @@ _REASONING = words(
     simplify factor
     """
 )
-_TOKEN = re.compile(r"[぀-ヿ一-鿿]|\\[A-Za-z]+|[^\W\d_]+|\d+(?:[.,]\d+)*|[-+*/^=<>×÷·−!]")
+TOKEN = re.compile(r"[぀-ヿ一-鿿]|\\[A-Za-z]+|[^\W\d_]+|\d+(?:[.,]\d+)*|[-+*/^=<>×÷·−!]")
 _SENTENCE_END = re.compile(r"[.!?。]\s+(?=\S)|\n\s*(?=\S)")
 _OPERATORS = words(r"+ * / ^ × ÷ · - − ! \times \cdot \div \frac \dfrac \tfrac \sqrt \binom \dbinom \sum \int \log")
 _RELATIONS = words(r"= < > \le \leq \ge \geq \approx \equiv \implies \Rightarrow \to")
@@ -37,11 +37,11 @@ _RELATIONS = words(r"= < > \le \leq \ge \geq \approx \equiv \implies \Rightarrow
 def only_states_its_answer(*, problem: str, candidate: str) -> bool:
     if len(candidate) > _MOST_CHARACTERS:
         return False
-    said = _TOKEN.findall(candidate)
+    said = TOKEN.findall(candidate)
     sentences = 1 + len(_SENTENCE_END.findall(candidate.strip()))
     if len(said) > _MOST_WORDS or sentences > _MOST_SENTENCES or _calculates(said):
         return False
-    known = {_stem(token) for token in _TOKEN.findall(problem)}
+    known = {_stem(token) for token in TOKEN.findall(problem)}
     known |= {_stem(token) for token in _answer(candidate)}
     new = [token for token in said if _stem(token) not in known and token.lower().lstrip("\\") not in SAYS_NOTHING]
     if any(token[0].isdigit() or token.lower() in _REASONING for token in new):
@@ -51,7 +51,7 @@ def only_states_its_answer(*, problem: str, candidate: str) -> bool:
 
 def _answer(candidate: str) -> list[str]:
     found = find_answer(candidate)
-    tokens = _TOKEN.findall(found.text) if found is not None else []
+    tokens = TOKEN.findall(found.text) if found is not None else []
     if found is not None and not found.stated:
         # All of a short text counts as an answer to `find_answer`; here it would leave nothing to look at.
         return [token for token in tokens if token[0].isdigit()][-1:]

@@ -170,7 +170,7 @@ def _prepared(
                     for turned in ((False, True) if both_orders else (False,))
                     for n in range(samples)
                 )
-                for reading in readings(text, group.answer or reference)
+                for reading in readings(text, group.answer or reference, problem=problem)
             )
         prepared.append([items[text] for text in group.candidates])
     return prepared

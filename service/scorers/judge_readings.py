@@ -5,6 +5,9 @@ it was; a verdict by the lowest score of the readings can therefore be lowered b
 - It ends with the sentence (or line) that first *states* an answer which may be the reference's: a box, "the answer
   is".
 - Where none is stated, it is the shortest that reaches the reference's answer and behind which nothing is computed.
+- Where what follows only repeats ("So the jars left are 42. # Answer 42"), without a word or number that is not there
+  before, it is all one text: nobody is talked round by that, and a second reading would cost sound solutions, which end
+  like this more often.
 
 The time is linear: each of at most `_CHECKS` places reads `_WINDOW` characters. Pure.
 Not covered: text put before the answer; a candidate that states no answer and computes something behind it.
@@ -13,9 +16,11 @@ Not covered: text put before the answer; a candidate that states no answer and c
 import re
 
 from service.scorers.answers.extraction import find_answer, may_state
+from service.scorers.bare_answer import TOKEN
+from service.scorers.calculation.words import words
 from service.scorers.final_answers import same_final_answer
 
-READINGS = ("whole", "to_answer")
+READINGS = ("whole", "to_answer_unless_repeated")
 """The names of what `readings` gives, in its order."""
 
 _SENTENCE_END = re.compile(r"\n|(?<=[.!?])\s|(?<=[。！？])")
@@ -24,10 +29,19 @@ _STATED_WITHIN = 3
 """Sentences, the one with the words that announce an answer included, in which that answer may stand."""
 _CHECKS = 48
 _WINDOW = 2_000
+_LONGEST_REPEAT = 240
+_REPEATING = words(
+    """
+    the a an is are it its so therefore thus hence and in of to be final answer answers result solution equals equal
+    choice option that this which means i we our my s \\boxed \\fbox \\text \\left \\right
+    """
+)
+_VERDICTS = words("true false valid invalid yes no correct incorrect right wrong sound unsound verified ok okay")
+"""Never a mere repetition, even where the problem has them."""
 
 
-def readings(candidate: str, gold: str) -> tuple[str, ...]:
-    """The whole, stripped of outer white space, and where it differs its beginning up to its answer.
+def readings(candidate: str, gold: str, *, problem: str = "") -> tuple[str, ...]:
+    """The whole, stripped of outer white space, and where more follows than repetition, its beginning up to its answer.
 
     gold: the reference solution, or the gold answer alone.
     """
@@ -37,7 +51,17 @@ def readings(candidate: str, gold: str) -> tuple[str, ...]:
     if end is None:
         end = _last_computed(whole, ends, gold)
     beginning = whole[:end].rstrip()
-    return (whole,) if beginning == whole else (whole, beginning)
+    return (whole,) if _only_repeats(whole[len(beginning) :], beginning, problem) else (whole, beginning)
+
+
+def _only_repeats(tail: str, beginning: str, problem: str) -> bool:
+    if len(tail) > _LONGEST_REPEAT:
+        return False
+    said = {token.lower() for token in TOKEN.findall(tail)}
+    if not said.isdisjoint(_VERDICTS):
+        return False
+    known = {token.lower() for token in TOKEN.findall(f"{problem} {beginning[-_WINDOW:]}")}
+    return said <= known | _REPEATING
 
 
 def _first_stated(whole: str, ends: list[int], gold: str) -> int | None:

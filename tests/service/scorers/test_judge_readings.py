@@ -45,7 +45,7 @@ def test_words_behind_the_last_calculation_are_left_out_where_no_answer_is_state
     [
         ("The answer to the first part is 6. Then 7 * 6 = 42. The answer is 42. Nice!", "The answer is 42."),
         ("One bag: \\boxed{6}. All of them: \\boxed{42}. Checked twice.", "\\boxed{42}."),
-        ("The answer is 42. The answer is 42. The answer is 42.", "The answer is 42."),
+        ("The answer is 42. " * 20, "The answer is 42."),
         ("Also: the answer is 42\r\n\r\nso there", "Also: the answer is 42"),
         ("所以答案是42。全部正确。", "所以答案是42。"),
     ],
@@ -53,6 +53,28 @@ def test_words_behind_the_last_calculation_are_left_out_where_no_answer_is_state
 def test_the_beginning_ends_with_the_first_statement_of_the_right_answer(candidate: str, beginning: str) -> None:
     shown = readings(candidate, GOLD)
     assert len(shown) == 2 and shown[1].endswith(beginning) and candidate.startswith(shown[1])
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "\n\n# Answer\n\n42",
+        "\nTherefore, 7 bags hold 42 marbles. The final answer is $\\boxed{42}$.",
+        " That's our answer.\n#### 42",
+    ],
+)
+@pytest.mark.parametrize("candidate", [*STATED, *UNSTATED])
+def test_what_only_repeats_is_not_read_apart(candidate: str, tail: str) -> None:
+    shown = readings(candidate + tail, GOLD, problem="How many marbles do 7 bags with 6 marbles each hold?")
+    assert shown == (candidate + tail,)
+
+
+@pytest.mark.parametrize(
+    "tail", ["\nTrue", "\nThe answer is correct.", "\nThe answer is valid: 42", "\nSo 43 - 1 = 42."]
+)
+def test_a_verdict_or_a_new_number_is_no_repetition(tail: str) -> None:
+    for problem in ("Is it true that the answer is valid and correct?", "How many marbles?"):
+        assert readings(STATED[0] + tail, GOLD, problem=problem) == (STATED[0] + tail, STATED[0])
 
 
 @pytest.mark.parametrize("candidate", ["", "no number at all", "The answer is 41. Sorry.", "12 and 13", "\n\n."])
