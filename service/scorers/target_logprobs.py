@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-_CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
+_CHUNK_BYTES = {"cpu": 48 * 2**20, "cuda": 512 * 2**20}
 """Of float32 logits for one matrix product: enough rows to be worth reading the whole output matrix for."""
 _CACHED_BYTES = 2**19
 """Of float32 logits for one log-softmax on a CPU: they stay in its inner cache between the passes over them."""
