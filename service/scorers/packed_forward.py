@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SMALLEST = 64
 """Rows of a pack below which memory is not worth another try."""
 _CPU_ROWS = 1024
-"""Rows of a core's pack: fewer read the weights too often (docs/log.md has 512 and 768), more cost memory for nothing."""
+"""Rows of a core's pack: fewer read the weights too often (docs/log.md, 2026-11-22), more cost memory for nothing."""
 
 
 class CannotPack(Exception):
