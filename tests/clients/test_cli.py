@@ -98,11 +98,17 @@ def test_a_killed_run_is_taken_up_where_it_stopped(tmp_path, groups_file, capfd)
         assert main(["score", str(many), "--url", server.url, "--out", str(out)]) == 0 and not server.asked
 
 
+class AnswersOnce(PlainNll):
+    async def score(self, groups, *, tokens=False):
+        self.delay = 60.0 if self.asked else 0.0
+        return await super().score(groups, tokens=tokens)
+
+
 def test_an_interrupt_leaves_whole_lines_and_no_traceback(tmp_path):
     many = written(tmp_path / "many.jsonl", [{**g, "candidates": g["candidates"] * 16} for g in GROUPS])
     out = tmp_path / "rewards.jsonl"
-    with serve_faulty(plain_scorers(nll=PlainNll(delay=1.0))) as server:
-        running = started("score", many, "--url", server.url, "--out", out, "--concurrency", 2)
+    with serve_faulty(plain_scorers(nll=AnswersOnce())) as server:
+        running = started("score", many, "--url", server.url, "--out", out, "--concurrency", 1)
         while not out.exists() or out.stat().st_size == 0:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)

@@ -216,7 +216,8 @@ def test_children_are_recycled_and_leaking_ones_replaced() -> None:
         assert len(pids) == 12
         assert len(set(pids)) == 3
     with pool() as opened:
-        leaked, after = run(opened, ["leak", 150], ["pid"])
+        (leaked,) = run(opened, ["leak", 150])
+        (after,) = run(opened, ["pid"])
         assert isinstance(leaked, Value)
         assert isinstance(after, Value)
         assert leaked.value != after.value
