@@ -49,7 +49,12 @@ def started(*arguments: object, **options) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "clients.cli", *map(str, arguments)]
     environment = {**os.environ, **options.pop("environment", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes, **options)
+    # A suite that a shell put into the background ignores SIGINT, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_score_writes_one_line_a_group_in_order(server, groups_file, capfd):
