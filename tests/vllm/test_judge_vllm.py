@@ -122,7 +122,7 @@ def test_a_request_that_is_too_long_is_refused_and_costs_its_neighbours_nothing(
 
 
 def test_killed_in_the_middle_of_a_batch_and_back_nothing_is_lost_or_invented(server: VllmServer) -> None:
-    texts = [f"{TEXTS[0]} The note on crate {n} says the same in other words." for n in range(48)]
+    texts = [f"The note on crate {n} says it in other words. {TEXTS[0]}" for n in range(48)]
 
     async def run() -> list[Any]:
         judge = judge_at(server, concurrency=4, call_timeout_s=15.0)

@@ -78,7 +78,9 @@ def test_a_dead_engine_gives_retryable_failures_and_turns_readiness_red(server: 
         for child in children.read_text(encoding="utf-8").split():
             os.kill(int(child), signal.SIGKILL)
     with server.client() as client:
-        answer = client.post("/v1/nll", json={"groups": GROUPS[1:]})
+        # Nothing that was asked before: remembered scores need no engine.
+        unseen = {"problem": "What is a third of 12?", "candidates": ["A third of 12 is 4.", "12 / 3 = 4."]}
+        answer = client.post("/v1/nll", json={"groups": [unseen]})
         if answer.status_code == 200:
             items = answer.json()["groups"][0]["candidates"]
             assert all(item["status"] == "failed" and item["error"]["retryable"] for item in items)
