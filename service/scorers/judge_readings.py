@@ -58,7 +58,8 @@ def _only_repeats(tail: str, beginning: str, problem: str) -> bool:
     if len(tail) > _LONGEST_REPEAT:
         return False
     said = {token.lower() for token in TOKEN.findall(tail)}
-    if not said.isdisjoint(_VERDICTS):
+    # A tick or another sign that is no token may be a verdict, too.
+    if not said.isdisjoint(_VERDICTS) or not TOKEN.sub("", tail).isascii():
         return False
     known = {token.lower() for token in TOKEN.findall(f"{problem} {beginning[-_WINDOW:]}")}
     return said <= known | _REPEATING

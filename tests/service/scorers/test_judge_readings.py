@@ -70,7 +70,7 @@ def test_what_only_repeats_is_not_read_apart(candidate: str, tail: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tail", ["\nTrue", "\nThe answer is correct.", "\nThe answer is valid: 42", "\nSo 43 - 1 = 42."]
+    "tail", ["\nTrue", "\nThe answer is correct.", "\nThe answer is valid: 42", "\nSo 43 - 1 = 42.", "\n✅"]
 )
 def test_a_verdict_or_a_new_number_is_no_repetition(tail: str) -> None:
     for problem in ("Is it true that the answer is valid and correct?", "How many marbles?"):
