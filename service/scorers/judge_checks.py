@@ -13,7 +13,7 @@ from service.scorers.bare_answer import only_states_its_answer
 from service.scorers.calculation.statements import first_false
 from service.scorers.calculation.words import SAYS_NOTHING
 
-CHECKS = ("false_calculation", "says_nothing", "bare_answer", "refusal")
+CHECKS = ("false_equation", "says_nothing", "bare_answer", "refusal")
 """What is checked, in this order; a new check is a new name."""
 _FEWEST_WORDS = 3
 _WORD = re.compile(r"[぀-ヿ一-鿿]|\\?[A-Za-z]+|\d+(?:[.,]\d+)*|[^\W\d_]+")

@@ -33,6 +33,8 @@ NO_UNITS = words(
 """They end what a number counts: `3 apples and …`."""
 GLUED_UNITS = words("kg mg cm mm km ml lb lbs oz ft hr hrs min mins sec mph cents ct")
 """Units that may follow a number without a space. Other letters there are variables."""
+CAPITAL_UNITS = words("KB MB GB TB TV CD KM CM MM KG ML LB OZ FT HR PC GP XP HP MP EP LP")
+"""Units of two capitals. Others are segments between two points."""
 UNITS_OF_A_KIND = (
     words("second sec minute min hour hr day week month year decade century weekday"),
     words("inch in foot ft yard mile mm cm meter metre m km kilometer kilometre millimeter centimeter"),
