@@ -30,6 +30,8 @@ _BLOCK_ROWS = 144
 """Queries of one block: few, so that little is computed above the diagonal; enough to keep matrix products busy."""
 _BLOCK_SCORES = 16 * 2**20
 """Attention scores that exist at once, all heads together."""
+_MASKED_WHOLE = 1024
+"""Keys up to which a mask has whole rows; it would cost memory for more, and there its share of the time is small."""
 _FLASH_HEAD_SIZE = 256
 _CHANGES_SCORES = ("s_aux", "sinks", "position_bias", "alibi", "head_mask")
 
@@ -106,13 +108,17 @@ class Layers:
             begin = 0 if window is None else max(0, seen - count + 1 - window)
             # Heads that share keys stand under each other as rows of one matrix.
             query_HRD = query_HTD[:, first:last].reshape(shared, -1, query_HTD.shape[2])
-            scores = torch.bmm(query_HRD * scale, key_HKD[:, begin:seen].transpose(1, 2)).view(heads, count, -1)
+            scores = torch.bmm(query_HRD, key_HKD[:, begin:seen].transpose(1, 2)).view(heads, count, -1)
+            left = scale
             if cap is not None:
-                scores = torch.tanh(scores / cap) * cap
-            if window is None:
+                scores, left = torch.tanh(scores * (scale / cap)) * cap, 1.0
+            if window is None and seen > _MASKED_WHOLE:
+                scores *= left
                 scores[:, :, -count:] += self._mask(count, count, None, scores)
             else:
-                scores += self._mask(count, seen - begin, window, scores)
+                # Scaled and masked in one pass over whole rows: adding to a part of each row alone takes longer.
+                mask = self._mask(count, seen - begin, window, scores)
+                torch.add(mask, scores, alpha=left, out=scores)
             weights = torch.softmax(scores, dim=-1).view(shared, -1, seen - begin)
             mixed = torch.bmm(weights, value_HKD[:, begin:seen])
             out_THD[first:last] = mixed.view(heads, count, -1).transpose(0, 1)

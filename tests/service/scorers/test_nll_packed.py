@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from service.schema import Group, NllScored
+from service.scorers import packed_attention
 from service.scorers.backbone import Backbone, load_backbone
 from service.scorers.forward_ways import fastest_scorer
 from service.scorers.packed_forward import CannotPack, PackedScorer
@@ -54,6 +55,16 @@ def test_every_family_runs_packed_and_agrees_token_by_token_wherever_packs_are_c
     for rows in (4096, 150, 64, 23):
         for mine, theirs in zip(flat(scorer.score(TREES, rows=rows)), plain, strict=True):
             assert torch.allclose(mine, theirs, rtol=0, atol=2e-4), (family, rows)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_too_long_for_masks_of_whole_rows_agree_as_well(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_attention, "_MASKED_WHOLE", 40)
+    backbone = tiny.tiny_backbone(family, **FAMILIES[family])
+    scorer = PackedScorer(backbone, batch_tokens=4096)
+    backbone.model.set_attn_implementation("eager")
+    for mine, theirs in zip(flat(scorer.score(TREES, rows=150)), plainly(backbone.model, TREES), strict=True):
+        assert torch.allclose(mine, theirs, rtol=0, atol=2e-4)
 
 
 def test_a_batch_cut_over_the_cores_agrees_and_keeps_its_order() -> None:
