@@ -4,7 +4,8 @@
 
 Each row runs in a process of its own, warmed up on one group, and gets the same token ids. Rows of software that the
 given interpreters do not have are left out, saying so. `GEMM limit` is the time that the model's matrix products alone
-take on its own shapes, each token once: nothing that computes them can be faster. Needs ../shared/data.
+take on its own shapes, each token once, if every pass were as fast as the fastest: nothing that computes them can be
+faster. `the products, run for all tokens` is what they take when all of them are run. Needs ../shared/data.
 """
 
 import argparse
@@ -19,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).with_name("nll_rows.py")
 DATA = ROOT.parent / "shared" / "data" / "groups.jsonl"
 ORDER = (
-    "gemm-limit", "padded-full", "padded-targets", "lm-eval", "vllm", "in-process", "http", "products", "gemm-limit-again", "memory"
+    "gemm-limit", "padded-full", "padded-targets", "lm-eval", "vllm", "in-process", "http", "products", "gemm-limit-again",
+    "memory"
 )  # fmt: skip
 TITLES = {
     "gemm-limit": "GEMM limit",
