@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).with_name("nll_rows.py")
 DATA = ROOT.parent / "shared" / "data" / "groups.jsonl"
 ORDER = (
-    "gemm-limit", "padded-full", "padded-targets", "lm-eval", "vllm", "in-process", "http", "products", "gemm-limit-again",
-    "memory"
+    "gemm-limit", "padded-full", "padded-targets", "lm-eval", "vllm", "in-process", "http",
+    "products", "gemm-limit-again", "memory",
 )  # fmt: skip
 TITLES = {
     "gemm-limit": "GEMM limit",
