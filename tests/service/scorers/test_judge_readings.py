@@ -48,6 +48,8 @@ def test_words_behind_the_last_calculation_are_left_out_where_no_answer_is_state
         ("The answer is 42. " * 20, "The answer is 42."),
         ("Also: the answer is 42\r\n\r\nso there", "Also: the answer is 42"),
         ("所以答案是42。全部正确。", "所以答案是42。"),
+        ("The answer is required in marbles. So 7 * 6 = 42. The answer is 42. Sure!", "The answer is 42."),
+        ("The answer is 7! / 120. It is 42. Nice!", "The answer is 7! / 120."),
     ],
 )
 def test_the_beginning_ends_with_the_first_statement_of_the_right_answer(candidate: str, beginning: str) -> None:
@@ -61,6 +63,8 @@ def test_the_beginning_ends_with_the_first_statement_of_the_right_answer(candida
         "\n\n# Answer\n\n42",
         "\nTherefore, 7 bags hold 42 marbles. The final answer is $\\boxed{42}$.",
         " That's our answer.\n#### 42",
+        "\nStep 12: Therefore, the answer is 42.",
+        "\n\n#7. (by #4 #6) So the result is $42$.",
     ],
 )
 @pytest.mark.parametrize("candidate", [*STATED, *UNSTATED])
