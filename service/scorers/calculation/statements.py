@@ -67,7 +67,8 @@ def first_false(text: str, *, trusted: str = "") -> FalseStatement | None:
 
     trusted: problem and reference. Where they compute in another base, modulo something or with an operation of their
     own, nothing is said; where the text alone does, nothing is said of that sentence, so that no added line can
-    excuse the others.
+    excuse the others. A denial in the next sentence excuses only what may be a supposition: an equation with a
+    variable, or one that begins with its result.
     """
     if _OTHER_ARITHMETIC.search(trusted):
         return None
