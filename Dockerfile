@@ -25,6 +25,7 @@ COPY README.md ./
 COPY service ./service
 COPY clients ./clients
 COPY trainer ./trainer
+COPY rewright ./rewright
 RUN pip wheel --no-deps --wheel-dir /wheels .
 
 # torch comes first and by itself: what follows is content with the build that is there.

@@ -36,7 +36,7 @@ test-slow: $(STAMP)       ## the same checks on many more real groups
 	$(PY) -m pytest -m slow
 
 serve: $(STAMP)           ## keep the service up on 127.0.0.1:8000
-	$(PY) -m service
+	$(PY) -m rewright.service
 
 check: $(STAMP)           ## what CI holds the code to, beside the tests
 	$(PY) -m ruff format --check .
@@ -72,7 +72,7 @@ bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the se
 	$(PY) tests/bench/build.py
 
 check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
-	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/test_dataset_masks.py -k factory
+	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/sft/test_dataset_masks.py -k factory
 
 # Its code alone: what it pins must not reach us. No text passes its audio companion, for which an empty package stands.
 build/llama-factory:

@@ -1,1 +1,3 @@
-"""Callers of the reward service. Imports `service.schema` and `service.errors` only; never torch or fastapi."""
+"""Callers of the reward service. Imports `rewright.service.schema` and `rewright.service.errors` only; never torch
+or fastapi.
+"""

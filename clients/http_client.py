@@ -6,21 +6,21 @@
 
 Promises, for both:
 
-- results are the models of `service.schema`, one a group in the order given; a candidate that could not be scored has
-  `total` None and its error, never a number;
+- results are the models of `rewright.service.schema`, one per group in the order given; a candidate that could not be
+  scored has `total` None and its error, never a number;
 - big calls are cut between groups, sent with bounded concurrency over all base URLs and put together in order;
 - 429 (honouring Retry-After), 503, 504 and lost connections are tried again with jitter until the deadline, on another
   base URL where there is one; a request that took too long is cut in two; a group with retryable failures is sent again
   whole;
-- anything else becomes the exception of `service.errors` that the service meant. A 503 that says it is not retryable
-  (a scorer that is off) is one of them;
+- anything else becomes the exception of `rewright.service.errors` that the service meant. A 503 that says it is not
+  retryable (a scorer that is off) is one of them;
 - when the deadline passes, `DeadlineExceeded` is raised if nothing at all was answered. Otherwise the groups without an
-  answer come back with every candidate failed as `deadline_exceeded`, retryable (`clients.unanswered`), and groups with
-  failures as they were answered last.
+  answer come back with every candidate failed as `deadline_exceeded`, retryable
+  (`rewright.clients.transport.unanswered`), and groups with failures as they were answered last.
 
 An async client may be used from one event loop after another: connections belong to the loop that made them, and those
 of a dead loop are never used again. The sync client works inside a running loop (notebooks) and after a fork.
-Not covered: streaming, and what a number means (`service.schema`).
+Not covered: streaming, and what a number means (`rewright.service.schema`).
 """
 
 import asyncio
@@ -35,15 +35,15 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from clients.background_loop import BackgroundLoop
-from clients.batch_cutting import named, parsed_rule
-from clients.carrier import Carrier
-from clients.clock import Clock
-from clients.replicas import Replicas
-from clients.scoring_call import BatchLimits, Scores, ScoringCall
-from clients.unanswered import UnansweredRewardGroup
-from service.errors import InternalError, InvalidRequest
-from service.schema import (
+from rewright.clients.transport.background_loop import BackgroundLoop
+from rewright.clients.transport.batches import named, parsed_rule
+from rewright.clients.transport.deadline import Clock
+from rewright.clients.transport.replicas import Replicas
+from rewright.clients.transport.retrying import Carrier
+from rewright.clients.transport.scoring_call import BatchLimits, Scores, ScoringCall
+from rewright.clients.transport.unanswered import UnansweredRewardGroup
+from rewright.service.errors import InternalError, InvalidRequest
+from rewright.service.schema import (
     Answer,
     DiversityAnswer,
     DiversityGroup,

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from clients.unanswered import UnansweredReward, UnansweredRewardGroup
-from service.schema import RewardFailed, RewardGroup, RewardScored
+from rewright.clients.transport.unanswered import UnansweredReward, UnansweredRewardGroup
+from rewright.service.schema import RewardFailed, RewardGroup, RewardScored
 
 AnyRewardGroup: TypeAlias = RewardGroup | UnansweredRewardGroup
 AnyCandidate: TypeAlias = RewardScored | RewardFailed | UnansweredReward

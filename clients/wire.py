@@ -1,7 +1,7 @@
 """The wire language and the error tree, for callers that may import `clients` alone (the trainer, users' own code)."""
 
-from clients.unanswered import UnansweredReward, UnansweredRewardGroup
-from service.errors import (
+from rewright.clients.transport.unanswered import UnansweredReward, UnansweredRewardGroup
+from rewright.service.errors import (
     DeadlineExceeded,
     InternalError,
     InvalidRequest,
@@ -16,7 +16,7 @@ from service.errors import (
     TooLarge,
     Unauthorized,
 )
-from service.schema import (
+from rewright.service.schema import (
     DiversityGroup,
     Failed,
     Group,

@@ -28,7 +28,7 @@ def main() -> int:
     started = time.monotonic()
     print(f"the work folder is {work}", flush=True)
     with running_service() as url:
-        command = [sys.executable, "-m", "clients.cli", "pipeline", "--config", "pipeline-demo"]
+        command = [sys.executable, "-m", "rewright.clients.cli.main", "pipeline", "--config", "pipeline-demo"]
         for setting in (f"work={work}", f"service.base_urls={url}", *_data(work)):
             command += ["--set", setting]
         status = subprocess.run(command, env={**os.environ, **QUIET}, check=False).returncode  # noqa: S603

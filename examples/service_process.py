@@ -22,7 +22,7 @@ def running_service() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     print(f"starting the service at {url} (the first start converts the embedded model; about 20 s)", flush=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
+        [sys.executable, "-m", "rewright.service"],
         env={**os.environ, **QUIET, "REWRIGHT_PORT": str(port), "REWRIGHT_LOG_LEVEL": "warning"},
     )
     try:

@@ -47,7 +47,7 @@ def _train(url: str, output: Path) -> int:
         problems = [f"corpus.sources.0.path={_example_problems()}", "corpus.max_solution_characters=1000"]
         problems += ["corpus.sources.0.answer=answer", "corpus.stage_one_share=1.0", "training.epochs=8"]
     settings = [*problems, f"reward.base_urls={url}", f"keeping.output={output}", f"training.max_steps={STEPS}"]
-    command = [sys.executable, "-m", "trainer", "grpo", "--config", "grpo-small-cpu"]
+    command = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", "grpo-small-cpu"]
     for setting in settings:
         command += ["--set", setting]
     return subprocess.run(command, env={**os.environ, **QUIET}, check=False).returncode  # noqa: S603
@@ -65,8 +65,8 @@ def _example_problems() -> Path:
 
 def _reward_of_one(url: str, output: Path) -> dict:
     """Load the adapter onto the backbone again, as Stage II would, and have one greedy rewrite scored."""
-    from trainer.rewriter import load_rewriter
-    from trainer.samples import read_samples
+    from rewright.trainer.data.samples import read_samples
+    from rewright.trainer.models.rewriter import load_rewriter
 
     rewriter = load_rewriter(output / "adapter")
     sample = read_samples(output / "corpus" / "stage_one.jsonl")[0]

@@ -1,4 +1,4 @@
-"""`python -m service` (or `rewright serve`): parse settings, open the scorers, run uvicorn."""
+"""`python -m rewright.service` (or `rewright serve`): parse settings, open the scorers, run uvicorn."""
 
 import asyncio
 import math
@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from service.errors import SettingsError
-from service.settings import Settings, load
+from rewright.service.errors import SettingsError
+from rewright.service.settings import Settings, load
 
 CANNOT_START = 2
 
@@ -36,11 +36,11 @@ def main(config: Path | None = None) -> int:
 async def _serve(settings: Settings) -> None:
     import uvicorn
 
-    from service import tracing
-    from service.app import create_app
-    from service.json_logs import log_as_json
-    from service.leaving import LeavingServer
-    from service.wiring import opened_scorers
+    from rewright.service.core import tracing
+    from rewright.service.core.logs import log_as_json
+    from rewright.service.http.app import create_app
+    from rewright.service.http.shutdown import LeavingServer
+    from rewright.service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
     if settings.otlp_endpoint is not None:

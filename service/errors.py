@@ -15,7 +15,7 @@
     │   └── DeadlineExceeded    504  deadline_exceeded   retryable
     └── SettingsError           the process cannot start; never reaches HTTP
 
-Trouble with one candidate is not an exception but data: see `service.schema.Failed`.
+Trouble with one candidate is not an exception but data: see `rewright.service.schema.Failed`.
 Nothing here imports more than the standard library, so that clients can share the tree.
 """
 

@@ -4,8 +4,8 @@ One body serves all five scoring endpoints (`ScoreRequest`); each answers the sa
 result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
 data, with a code, and never a number.
 
-Not covered here: what a number means (`service.reward_rule`), how failures of whole requests read
-(`service.errors`).
+Not covered here: what a number means (`rewright.service.reward.rule`), how failures of whole requests read
+(`rewright.service.errors`).
 """
 
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar

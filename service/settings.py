@@ -13,11 +13,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from service.errors import SettingsError
+from rewright.service.errors import SettingsError
+from rewright.service.models.defaults import EMBEDDED, TEMPLATE_ARGS, TEMPLATE_DATE
 
 PREFIX = "REWRIGHT_"
 CONFIG_VARIABLE = "REWRIGHT_CONFIG"
-EMBEDDED = "embedded"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Where = Literal["off", "local", "remote"]
@@ -76,7 +76,7 @@ class JudgeSettings(RemoteSettings):
     base_urls: Annotated[list[str], NoDecode] = Field([], description="openai: OpenAI-compatible endpoints, …/v1.")
     prompt: str | None = Field(
         None,
-        description="A prompt of service/scorers/judge_prompts, or a file's path: label-… or (openai) rationale-…. "
+        description="A prompt of service/scorers/judge/prompts, or a file's path: label-… or (openai) rationale-…. "
         "Absent: label-v2, and label-v1 for the embedded stand-in, which says yes to nearly everything there.",
     )
     threshold: float = Field(0.5, ge=0, le=1, description="valid ⇔ score ≥ threshold.")
@@ -115,10 +115,8 @@ class NllSettings(RemoteSettings):
     precision: Precision = "auto"
     device: str = "auto"
     score_end_of_turn: bool = Field(True, description="Count the end-of-turn token among the scored tokens.")
-    template_date: str = Field("2025-01-01", description="The date that templates which print today's see (ISO).")
-    template_args: dict[str, Any] = Field(
-        {"enable_thinking": False}, description="Pinned arguments of the chat template."
-    )
+    template_date: str = Field(TEMPLATE_DATE, description="The date that templates which print today's see (ISO).")
+    template_args: dict[str, Any] = Field(TEMPLATE_ARGS, description="Pinned arguments of the chat template.")
     max_tokens: int | None = Field(None, ge=2, description="Context limit; absent: the model's own.")
     batch_tokens: int = Field(16_384, ge=1)
     queue_tokens: int = Field(20_000_000, ge=1)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from pydantic import SecretStr
 
-from service.errors import RewrightError, SettingsError
-from service.health import probe
-from service.schema import (
+from rewright.service.errors import RewrightError, SettingsError
+from rewright.service.models.defaults import EMBEDDED
+from rewright.service.schema import (
     DiversityGroup,
     Failed,
     GroupScores,
@@ -22,10 +22,9 @@ from service.schema import (
     NllScored,
     VerifyGroup,
 )
-from service.score_store import SharedStore
-from service.scorers.contract import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
-from service.settings import (
-    EMBEDDED,
+from rewright.service.scorers.base import DiversityScorer, JudgeScorer, NllScorer, Scorer, Scorers, VerifyScorer
+from rewright.service.scorers.probe import probe
+from rewright.service.settings import (
     CacheSettings,
     DiversitySettings,
     JudgeSettings,
@@ -37,8 +36,9 @@ from service.settings import (
 )
 
 if TYPE_CHECKING:
-    from service.scorers.backbone import Backbone
-    from service.scorers.remote import RemoteScorer
+    from rewright.service.models.backbone import Backbone
+    from rewright.service.scorers.caching.store import SharedStore
+    from rewright.service.scorers.remote.scorer import RemoteScorer
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class _Devices:
         return self.cpu_turn if on_cpu else None
 
     def backbone(self, setting: str, model: str, precision: str, device: str) -> "Backbone":
-        from service.scorers.backbone import load_backbone
+        from rewright.service.models.backbone import load_backbone
 
         with self._loading:
             key = (model, precision, device)
@@ -163,14 +163,14 @@ class _Remembering:
         self._s = s
 
     def judge(self, judge: JudgeScorer | None, s: JudgeSettings) -> JudgeScorer | None:
-        from service.scorers.cached import CachedScorer
+        from rewright.service.scorers.caching.scorer import CachedScorer
 
         if judge is None or not self._wanted(s):
             return judge
         return CachedScorer(judge, JudgeGroup, JudgeScored, entries=self._s.entries, shared=self._shared())
 
     def nll(self, nll: NllScorer | None, s: NllSettings) -> NllScorer | None:
-        from service.scorers.cached import CachedNll
+        from rewright.service.scorers.caching.scorer import CachedNll
 
         if nll is None or not self._wanted(s):
             return nll
@@ -179,7 +179,9 @@ class _Remembering:
     def _wanted(self, s: RemoteSettings) -> bool:
         return s.where == "local" and self._s.entries > 0
 
-    def _shared(self) -> SharedStore | None:
+    def _shared(self) -> "SharedStore | None":
+        from rewright.service.scorers.caching.store import SharedStore
+
         return SharedStore(self._s.redis_url.get_secret_value()) if self._s.redis_url is not None else None
 
 
@@ -209,7 +211,7 @@ def _pods(s: RemoteSettings, keys: Sequence[SecretStr]) -> _Pods:
 def _remote(
     name: str, result: type[GroupResult], s: RemoteSettings, keys: Sequence[SecretStr]
 ) -> "RemoteScorer[GroupResult]":
-    from service.scorers.remote import RemoteScorer
+    from rewright.service.scorers.remote.scorer import RemoteScorer
 
     return RemoteScorer(name, result, **_pods(s, keys))
 
@@ -219,7 +221,7 @@ def _verify(s: VerifySettings, keys: Sequence[SecretStr]) -> VerifyScorer | None
         return None
     if s.where == "remote":
         return _remote("verify", VerifyGroup, s, keys)
-    from service.scorers.verify import AnswerVerifier
+    from rewright.service.scorers.verify.scorer import AnswerVerifier
 
     return AnswerVerifier(workers=s.workers, cpu_s=s.cpu_s, memory_mb=s.memory_mb, queue=s.queue)
 
@@ -229,12 +231,12 @@ def _judge(s: JudgeSettings, keys: Sequence[SecretStr], devices: _Devices) -> Ju
         return None
     if s.where == "remote":
         return _remote("judge", JudgeGroup, s, keys)
-    from service.scorers.judge_prompt import JudgePrompt
+    from rewright.service.scorers.judge.prompt import JudgePrompt
 
     # The stand-in cannot judge: it should at least not shut the gate on every candidate of a demonstration.
     prompt = JudgePrompt.load(s.prompt or ("label-v1" if s.model == EMBEDDED else "label-v2"))
     if s.backend == "openai":
-        from service.scorers.judge_openai import OpenAIJudge
+        from rewright.service.scorers.judge.openai_backend import OpenAIJudge
 
         return OpenAIJudge(
             base_urls=s.base_urls,
@@ -247,7 +249,7 @@ def _judge(s: JudgeSettings, keys: Sequence[SecretStr], devices: _Devices) -> Ju
             concurrency=s.concurrency,
             call_timeout_s=s.call_timeout_s,
         )
-    from service.scorers.judge_transformers import TransformersJudge
+    from rewright.service.scorers.judge.transformers_backend import TransformersJudge
 
     return TransformersJudge(
         load=devices.loader("judge", s),
@@ -264,14 +266,14 @@ def _nll(s: NllSettings, keys: Sequence[SecretStr], devices: _Devices) -> NllSco
     if s.where == "off":
         return None
     if s.where == "remote":
-        from service.scorers.remote import RemoteNll
+        from rewright.service.scorers.remote.scorer import RemoteNll
 
         return RemoteNll("nll", NllGroup, **_pods(s, keys), sticky=True)
-    from service.scorers.nll import BackboneNll
+    from rewright.service.scorers.nll import BackboneNll
 
     engine: dict[str, Any] = {"load": devices.loader("nll", s)}
     if s.backend == "vllm":
-        from service.scorers.vllm_engine import VllmBackbone, VllmScorer
+        from rewright.service.models.forward.vllm import VllmBackbone, VllmScorer
 
         load = partial(VllmBackbone.load, s.model, precision=s.precision, device=s.device, max_tokens=s.max_tokens)
         engine = {"load": partial(load, batch_tokens=s.batch_tokens, engine_args=s.engine_args), "scorer": VllmScorer}
@@ -294,7 +296,7 @@ def _diversity(
         return None
     if s.where == "remote":
         return _remote("diversity", DiversityGroup, s, keys)
-    from service.scorers.diversity import EmbeddingDiversity
+    from rewright.service.scorers.diversity.scorer import EmbeddingDiversity
 
     return EmbeddingDiversity(
         model=s.model,

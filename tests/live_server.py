@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from service.app import create_app
-from service.scorers.contract import Scorers
-from service.settings import Settings
+from rewright.service.http.app import create_app
+from rewright.service.scorers.base import Scorers
+from rewright.service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 240.0
@@ -41,12 +41,14 @@ def free_port() -> int:
 
 @contextmanager
 def serve_process(environment: Mapping[str, str], *, interpreter: str = sys.executable) -> Iterator[LiveServer]:
-    """`python -m service` on loopback, ready; ended by SIGTERM. Fails with the server's log if it does not come up."""
+    """`python -m rewright.service` on loopback, ready; ended by SIGTERM. Fails with the server's log if it does not
+    come up.
+    """
     port = free_port()
     log = Path(os.environ.get("TMPDIR", "/tmp")) / f"rewright-test-{port}.log"  # noqa: S108
     full = {**os.environ, "HF_HUB_OFFLINE": "1", "REWRIGHT_PORT": str(port), **environment}
     with log.open("wb") as out:
-        process = subprocess.Popen([interpreter, "-m", "service"], env=full, cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen([interpreter, "-m", "rewright.service"], env=full, cwd=ROOT, stdout=out, stderr=out)
     server = LiveServer(f"http://127.0.0.1:{port}", process, log)
     try:
         _wait_until_ready(server)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from service.schema import (
+from rewright.service.schema import (
     DiversityGroup,
     DiversityScored,
     Failed,
@@ -23,7 +23,7 @@ from service.schema import (
     VerifyGroup,
     VerifyScored,
 )
-from service.scorers.contract import Scorers
+from rewright.service.scorers.base import Scorers
 
 
 def said(text: str) -> dict[str, str]:

@@ -1,13 +1,15 @@
-"""`python -m trainer grpo …` and `sft …`: as `rewright train …`, in the shape that torchrun and accelerate start."""
+"""`python -m rewright.trainer grpo …` and `sft …`: as `rewright train …`, in the shape that torchrun and accelerate
+start.
+"""
 
 import argparse
 import sys
 
-from trainer.commands import add_grpo, add_sft
+from rewright.trainer.commands.train import add_grpo, add_sft
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m trainer")
+    parser = argparse.ArgumentParser(prog="python -m rewright.trainer")
     methods = parser.add_subparsers(metavar="METHOD", required=True)
     add_grpo(methods)
     add_sft(methods)

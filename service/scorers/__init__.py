@@ -1,1 +1,1 @@
-"""One file a scorer; `contract` says what all of them promise. Only `service.wiring` opens them."""
+"""One file a scorer; `contract` says what all of them promise. Only `rewright.service.wiring` opens them."""

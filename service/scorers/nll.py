@@ -6,8 +6,8 @@ that cannot be scored is `Failed` and costs its neighbours nothing; the event lo
 Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`
 (retryable).
 
-Not covered: what a missing nll means for `total` (`service.reward_rule`), and the format (`rendering`) and speed
-(`forward_ways`, `packed_forward`) of it.
+Not covered: what a missing nll means for `total` (`rewright.service.reward.rule`), and the format (`rendering`) and
+speed (`forward_ways`, `packed_forward`) of it.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from service.batching import Batcher, QueueState
-from service.errors import InvalidRequest, Overloaded, ScorerUnavailable
-from service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
-from service.scorers.forward_ways import TargetScorer, fastest_scorer
-from service.scorers.memory_split import OutOfMemory
-from service.scorers.packing import Tree
-from service.scorers.rendering import ChatFormat
+from rewright.service.core.batcher import Batcher, QueueState
+from rewright.service.errors import InvalidRequest, Overloaded, ScorerUnavailable
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.forward.choose import TargetScorer, fastest_scorer
+from rewright.service.models.forward.packing import Tree
+from rewright.service.models.memory_split import OutOfMemory
+from rewright.service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
 
 _log = logging.getLogger(__name__)
 

@@ -80,7 +80,7 @@ def built(folder, url, problems, blocks):
     }
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    command = [sys.executable, "-m", "clients.cli", "build", "--config", str(file)]
+    command = [sys.executable, "-m", "rewright.clients.cli.main", "build", "--config", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])

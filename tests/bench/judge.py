@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from service import settings  # noqa: E402
-from service.schema import Group, JudgeScored  # noqa: E402
-from service.wiring import opened_judge  # noqa: E402
-from tests.service.scorers.judge_attacks import ATTACKS, attacked  # noqa: E402
+from rewright.service import settings  # noqa: E402
+from rewright.service.schema import Group, JudgeScored  # noqa: E402
+from rewright.service.wiring import opened_judge  # noqa: E402
+from tests.service.scorers.judge.judge_attacks import ATTACKS, attacked  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
 VALID_ROWS = 40

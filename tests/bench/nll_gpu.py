@@ -21,9 +21,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from service.scorers.packed_forward import PackedScorer
-from service.scorers.packing import Tree
-from service.scorers.target_logprobs import OutputLayer, in_chunks
+from rewright.service.models.forward.packed import PackedScorer
+from rewright.service.models.forward.packing import Tree
+from rewright.service.models.forward.target_logprobs import OutputLayer, in_chunks
 
 SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,

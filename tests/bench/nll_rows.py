@@ -27,8 +27,8 @@ GROUPS = {4: 6, 8: 6}
 
 def prepare():
     """The job: the model's folder, and for each group its texts and the ids that every row scores."""
-    from service.scorers.backbone import load_backbone, located
-    from service.scorers.rendering import ChatFormat
+    from rewright.service.models.backbone import load_backbone, located
+    from rewright.service.models.chat_format import ChatFormat
     from tests.bench.nll import DATA
 
     backbone = load_backbone("embedded", precision="bfloat16", device="cpu")
@@ -262,9 +262,9 @@ def _padded(torch, texts):
 
 @contextmanager
 def _scorer():
-    from service.scorers.backbone import load_backbone
-    from service.scorers.nll import BackboneNll
-    from service.settings import NllSettings
+    from rewright.service.models.backbone import load_backbone
+    from rewright.service.scorers.nll import BackboneNll
+    from rewright.service.settings import NllSettings
 
     s = NllSettings()
     with asyncio.Runner() as loop:
@@ -285,7 +285,7 @@ def _scorer():
 
 
 def _groups(trees):
-    from service.schema import Group
+    from rewright.service.schema import Group
 
     return [Group(id=str(i), problem=t["problem"], candidates=t["texts"]) for i, t in enumerate(trees)]
 

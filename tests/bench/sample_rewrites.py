@@ -6,8 +6,8 @@
 
 MODEL: hub name, folder, .gguf or `embedded`. With `--server` an OpenAI-compatible server (vLLM) that serves the same
 model does the sampling, which on a CPU is several times as fast; without, transformers does. Held back are problems of
-the side of the split that Stage I never sees (trainer.split, share 0.5). Problems that stand in the output already are
-not sampled again.
+the side of the split that Stage I never sees (rewright.trainer.data.split, share 0.5). Problems that stand in the
+output already are not sampled again.
 """
 
 import argparse
@@ -24,11 +24,11 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from trainer.policy import ChatFormat, load_model, load_tokenizer, locate  # noqa: E402
-from trainer.prompts import rewriting_prompt  # noqa: E402
-from trainer.recipe import Backbone, Source  # noqa: E402
-from trainer.samples import Sample, read_source  # noqa: E402
-from trainer.split import place_in_draw, stage_of  # noqa: E402
+from rewright.trainer.data.prompts import rewriting_prompt  # noqa: E402
+from rewright.trainer.data.samples import Sample, read_source  # noqa: E402
+from rewright.trainer.data.split import place_in_draw, stage_of  # noqa: E402
+from rewright.trainer.models.policy import ChatFormat, load_model, load_tokenizer, locate  # noqa: E402
+from rewright.trainer.recipes.blocks import Backbone, Source  # noqa: E402
 
 
 def main() -> int:

@@ -25,9 +25,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from clients.http_client import RewardClient  # noqa: E402
-from clients.reward_statistics import statistics_of, suggested_lambda_div  # noqa: E402
-from clients.wire import RewardGroup  # noqa: E402
+from rewright.clients.http_client import RewardClient  # noqa: E402
+from rewright.clients.reward_statistics import statistics_of, suggested_lambda_div  # noqa: E402
+from rewright.clients.wire import RewardGroup  # noqa: E402
 from tests.bench.sample_rewrites import read_rows  # noqa: E402
 
 DRAWS = 16

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-from service.app import create_app
-from service.group_reward import reward_groups
-from service.schema import Group, Rule
-from service.scorers.contract import Scorers
-from service.settings import CacheSettings, Settings
-from service.wiring import opened_scorers
+from rewright.service.http.app import create_app
+from rewright.service.reward.pipeline import reward_groups
+from rewright.service.schema import Group, Rule
+from rewright.service.scorers.base import Scorers
+from rewright.service.settings import CacheSettings, Settings
+from rewright.service.wiring import opened_scorers
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "groups.json"
 ROUNDS = 3

@@ -75,7 +75,7 @@ def gateway(urls: Sequence[str], **environment: str) -> Iterator[Server]:
     """The real service with its NLL at those addresses and nothing else."""
     where = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in NAMES}
     where |= {"REWRIGHT_SCORERS__NLL__WHERE": "remote", "REWRIGHT_SCORERS__NLL__URL": ",".join(urls)}
-    with started(["-m", "service"], {**where, "REWRIGHT_LOG_LEVEL": "error", **environment}) as server:
+    with started(["-m", "rewright.service"], {**where, "REWRIGHT_LOG_LEVEL": "error", **environment}) as server:
         yield server
 
 

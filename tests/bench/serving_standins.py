@@ -18,12 +18,12 @@ sys.path.insert(0, str(ROOT))
 
 import uvicorn  # noqa: E402
 
-from service.app import create_app  # noqa: E402
-from service.batching import Batcher, QueueState  # noqa: E402
-from service.errors import Overloaded, ScorerUnavailable  # noqa: E402
-from service.json_logs import log_as_json  # noqa: E402
-from service.leaving import LeavingServer  # noqa: E402
-from service.schema import (  # noqa: E402
+from rewright.service.core.batcher import Batcher, QueueState  # noqa: E402
+from rewright.service.core.logs import log_as_json  # noqa: E402
+from rewright.service.errors import Overloaded, ScorerUnavailable  # noqa: E402
+from rewright.service.http.app import create_app  # noqa: E402
+from rewright.service.http.shutdown import LeavingServer  # noqa: E402
+from rewright.service.schema import (  # noqa: E402
     DiversityGroup,
     DiversityScored,
     Group,
@@ -34,8 +34,8 @@ from service.schema import (  # noqa: E402
     VerifyGroup,
     VerifyScored,
 )
-from service.scorers.contract import Scorers  # noqa: E402
-from service.settings import Settings, load  # noqa: E402
+from rewright.service.scorers.base import Scorers  # noqa: E402
+from rewright.service.settings import Settings, load  # noqa: E402
 
 NAMES = ("verify", "judge", "nll", "diversity")
 

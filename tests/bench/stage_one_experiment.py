@@ -88,7 +88,7 @@ def _train(options: argparse.Namespace, server: LiveServer, variant: str) -> Non
         *options.set,
     ]
     pairs = [part for setting in settings for part in ("--set", setting)]
-    _command([sys.executable, "-m", "trainer", "grpo", "--config", options.recipe, *pairs])
+    _command([sys.executable, "-m", "rewright.trainer", "grpo", "--config", options.recipe, *pairs])
 
 
 def _after(options: argparse.Namespace, server: LiveServer, variant: str) -> None:

@@ -117,8 +117,8 @@ def trl_accuracy_reward(work: list[Item]) -> tuple[Verdicts, float]:
 
 
 def in_process(work: list[Item], workers: int) -> tuple[Verdicts, float]:
-    from service.schema import Group, ScoreRequest
-    from service.scorers.verify import AnswerVerifier
+    from rewright.service.schema import Group, ScoreRequest
+    from rewright.service.scorers.verify.scorer import AnswerVerifier
 
     groups = ScoreRequest.model_validate(body(work)).groups
 

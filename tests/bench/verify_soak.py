@@ -21,9 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from service.schema import Group  # noqa: E402
-from service.scorers.verify import FIRST_TRY_S, AnswerVerifier  # noqa: E402
-from tests.service.scorers.hostile_answers import GOLD, HOSTILE  # noqa: E402
+from rewright.service.schema import Group  # noqa: E402
+from rewright.service.scorers.verify.scorer import FIRST_TRY_S, AnswerVerifier  # noqa: E402
+from tests.service.scorers.verify.hostile_answers import GOLD, HOSTILE  # noqa: E402
 
 BATCH = 500
 POISON = ["tower of powers", "factorial of a factorial", "nested ln", "hard integral", "many factors", "hard limit"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import uvicorn
 
-from service.app import create_app
-from service.scorers.contract import Scorers
-from service.settings import Settings
+from rewright.service.http.app import create_app
+from rewright.service.scorers.base import Scorers
+from rewright.service.settings import Settings
 from tests.live_server import free_port
 
 

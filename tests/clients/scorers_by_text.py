@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from service.schema import Failed, Group, NllGroup, NllScored, VerifyGroup, VerifyScored
-from service.scorers.contract import Scorers
+from rewright.service.schema import Failed, Group, NllGroup, NllScored, VerifyGroup, VerifyScored
+from rewright.service.scorers.base import Scorers
 from tests.plain_scorers import PlainNll, PlainVerifier, plain_scorers
 
 

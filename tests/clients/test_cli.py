@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from clients.cli import main
-from service.errors import ScorerUnavailable
-from service.schema import RewardGroup
-from service.settings import Settings
+from rewright.clients.cli.main import main
+from rewright.service.errors import ScorerUnavailable
+from rewright.service.schema import RewardGroup
+from rewright.service.settings import Settings
 from tests.clients.faulty_server import serve_faulty
 from tests.live_server import ROOT, free_port, serve_app
 from tests.plain_scorers import PlainJudge, PlainNll, plain_scorers
@@ -46,7 +46,7 @@ def rewards_in(text: str) -> list[RewardGroup]:
 
 
 def started(*arguments: object, **options) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "clients.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "rewright.clients.cli.main", *map(str, arguments)]
     environment = {**os.environ, **options.pop("environment", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.PIPE}
     # A suite that a shell put into the background ignores SIGINT, and so would its children.
@@ -253,7 +253,15 @@ def test_a_reader_who_leaves_is_no_traceback(server, groups_file):
     running.stderr.close()
 
 
-@pytest.mark.parametrize("module", ["clients.cli", "clients.trl", "clients.http_client", "clients.groups"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "rewright.clients.cli.main",
+        "rewright.clients.adapters.trl",
+        "rewright.clients.http_client",
+        "rewright.clients.adapters.groups",
+    ],
+)
 def test_clients_load_nothing_but_pydantic_and_httpx(module):
     heavy = ("torch", "transformers", "fastapi", "uvicorn", "trl", "numpy", "yaml", "tqdm")
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"

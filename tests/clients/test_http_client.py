@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clients.http_client import AsyncRewardClient, RewardClient
-from service.errors import (
+from rewright.clients.http_client import AsyncRewardClient, RewardClient
+from rewright.service.errors import (
     DeadlineExceeded,
     InternalError,
     InvalidRequest,
@@ -19,8 +19,8 @@ from service.errors import (
     TooLarge,
     Unauthorized,
 )
-from service.schema import Group, RewardFailed, RewardGroup, Rule
-from service.settings import LimitSettings, Settings
+from rewright.service.schema import Group, RewardFailed, RewardGroup, Rule
+from rewright.service.settings import LimitSettings, Settings
 from tests.clients.faulty_server import DROPPED, SILENT, Answered, serve_faulty
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainJudge, PlainNll, plain_scorers

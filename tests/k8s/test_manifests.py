@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service import settings as service_settings
-from service.health import PROBE_TIMEOUT_S
-from service.settings import Settings
+from rewright.service import settings as service_settings
+from rewright.service.ops.readiness import PROBE_TIMEOUT_S
+from rewright.service.settings import Settings
 from tests.k8s.rendered import (
     KEYS,
     OVERLAYS,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service"],
+        [sys.executable, "-m", "rewright.service"],
         env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
         cwd=ROOT,
         capture_output=True,
@@ -113,7 +113,7 @@ def test_sigterm_while_models_load_ends_the_process_and_its_children_at_once(tmp
     log = tmp_path / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service"], env=os.environ | off, cwd=ROOT, stdout=out, stderr=out
+            [sys.executable, "-m", "rewright.service"], env=os.environ | off, cwd=ROOT, stdout=out, stderr=out
         )
     try:
         deadline = time.monotonic() + 120

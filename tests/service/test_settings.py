@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.errors import SettingsError
-from service.settings import load
+from rewright.service.errors import SettingsError
+from rewright.service.settings import load
 
 
 @pytest.fixture

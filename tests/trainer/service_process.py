@@ -54,8 +54,8 @@ def killable_service(port: int, *script: str) -> Iterator[KillableService]:
 def main(port: int) -> None:
     import uvicorn
 
-    from service.app import create_app
-    from service.settings import Settings
+    from rewright.service.http.app import create_app
+    from rewright.service.settings import Settings
     from tests.clients.scorers_by_text import NllByText
     from tests.plain_scorers import PlainVerifier, plain_scorers
 

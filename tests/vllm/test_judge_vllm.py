@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from service.schema import Failed, Group, JudgeScored
-from service.scorers.backbone import load_backbone, located
-from service.scorers.judge_openai import OpenAIJudge
-from service.scorers.judge_prompt import JudgePrompt
-from service.scorers.judge_transformers import TransformersJudge
+from rewright.service.models.backbone import load_backbone, located
+from rewright.service.schema import Failed, Group, JudgeScored
+from rewright.service.scorers.judge.openai_backend import OpenAIJudge
+from rewright.service.scorers.judge.prompt import JudgePrompt
+from rewright.service.scorers.judge.transformers_backend import TransformersJudge
 from tests.vllm.vllm_server import VllmServer
 
 PYTHON = os.environ.get("VLLM_PYTHON")

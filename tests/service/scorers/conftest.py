@@ -3,7 +3,7 @@
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from service.scorers.backbone import Backbone, load_backbone
+from rewright.service.models.backbone import Backbone, load_backbone
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from service.schema import Group, NllGroup
-from service.scorers.backbone import Backbone
-from service.scorers.nll import BackboneNll
+from rewright.service.models.backbone import Backbone
+from rewright.service.schema import Group, NllGroup
+from rewright.service.scorers.nll import BackboneNll
 
 SETTINGS: dict[str, Any] = {
     "score_end_of_turn": True,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.schema import Group, JudgeGroup, JudgeScored, NllGroup, NllScored
-from service.score_store import SharedStore
-from service.scorers.cached import CachedNll, CachedScorer
+from rewright.service.schema import Group, JudgeGroup, JudgeScored, NllGroup, NllScored
+from rewright.service.scorers.caching.scorer import CachedNll, CachedScorer
+from rewright.service.scorers.caching.store import SharedStore
 from tests.live_server import free_port
 from tests.plain_scorers import PlainJudge, PlainNll
 

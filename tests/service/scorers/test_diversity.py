@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import ScorerUnavailable, SettingsError
-from service.schema import DiversityGroup, DiversityScored, Failed, Group
-from service.scorers.diversity import EmbeddingDiversity, marginal_diversity
-from service.scorers.embedder import Embedder
-from service.scorers.memory_split import OutOfMemory, run_split
+from rewright.service.errors import ScorerUnavailable, SettingsError
+from rewright.service.models.memory_split import OutOfMemory, run_split
+from rewright.service.schema import DiversityGroup, DiversityScored, Failed, Group
+from rewright.service.scorers.diversity.embedder import Embedder
+from rewright.service.scorers.diversity.scorer import EmbeddingDiversity, marginal_diversity
 
 GROUPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "groups.jsonl"
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from service.errors import InvalidRequest, Overloaded, ScorerUnavailable
-from service.schema import Failed, Group, NllGroup, NllScored
-from service.scorers.backbone import Backbone
-from service.scorers.nll import BackboneNll
+from rewright.service.errors import InvalidRequest, Overloaded, ScorerUnavailable
+from rewright.service.models.backbone import Backbone
+from rewright.service.schema import Failed, Group, NllGroup, NllScored
+from rewright.service.scorers.nll import BackboneNll
 from tests.service.scorers import tiny_models as tiny
 from tests.service.scorers.nll_reference import SETTINGS, one_at_a_time, scores
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from service.schema import Group, NllScored
-from service.scorers import packed_attention
-from service.scorers.backbone import Backbone, load_backbone
-from service.scorers.forward_ways import fastest_scorer
-from service.scorers.packed_forward import CannotPack, PackedScorer
-from service.scorers.packing import Tree
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.forward.choose import fastest_scorer
+from rewright.service.models.forward.packed import CannotPack, PackedScorer
+from rewright.service.models.forward.packing import Tree
+from rewright.service.schema import Group, NllScored
+from rewright.service.scorers import packed_attention
 from tests.service.scorers import tiny_models as tiny
 from tests.service.scorers.nll_reference import one_at_a_time, scores
 from tests.service.scorers.test_nll import FAMILIES

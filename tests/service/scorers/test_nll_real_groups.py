@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from service.schema import Group
-from service.scorers.backbone import Backbone, load_backbone
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.schema import Group
 from tests.service.scorers.nll_reference import one_at_a_time, scores
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.scorers.backbone import Backbone
+from rewright.service.models.backbone import Backbone
 from tests.live_server import LiveServer, serve_process
 from tests.service.scorers.nll_reference import one_at_a_time
 

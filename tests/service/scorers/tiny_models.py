@@ -10,7 +10,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from service.scorers.backbone import Backbone
+from rewright.service.models.backbone import Backbone
 
 CORPUS = [
     "What is the sum of 12 and 30? The sum is 42, so the answer is 42.",

@@ -1,0 +1,1 @@
+"""The reward as training frameworks ask for it, one file per framework."""

@@ -1,0 +1,1 @@
+"""The `rewright` command and the subcommands that need only the client."""

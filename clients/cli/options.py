@@ -1,0 +1,64 @@
+"""Options that several commands share, and what they mean."""
+
+import argparse
+from pathlib import Path
+
+from rewright.service.errors import InvalidRequest
+from rewright.service.schema import Rule
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def add_api_key_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is the service's key (a file, so that the key shows in no process list)",
+    )
+
+
+def api_key_of(options: argparse.Namespace) -> str | None:
+    if options.api_key_file is None:
+        return None
+    try:
+        lines = options.api_key_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"--api-key-file: {error}") from None
+    if not lines or not lines[0].strip():
+        raise InvalidRequest(f"--api-key-file: {options.api_key_file} holds no key in its first line")
+    return str(lines[0].strip())
+
+
+def add_rule(parser: argparse.ArgumentParser) -> None:
+    rule = parser.add_argument_group("reward rule (eq. 3)")
+    rule.add_argument("--variant", choices=["full", "no_dist", "no_div", "task_only", "soft"], default="full")
+    rule.add_argument("--lambda-dist", type=float, default=1.0, metavar="X", help="weight of r_dist (default 1)")
+    rule.add_argument("--lambda-div", type=float, default=1.0, metavar="X", help="weight of r_div (default 1)")
+    rule.add_argument(
+        "--min-std", type=float, default=0.0, metavar="X", help="floor of the group's NLL deviation (default 0)"
+    )
+
+
+def rule_of(options: argparse.Namespace) -> Rule:
+    """Raises pydantic's `ValidationError` for numbers that the rule refuses."""
+    return Rule(
+        variant=options.variant,
+        lambda_dist=options.lambda_dist,
+        lambda_div=options.lambda_div,
+        min_std=options.min_std,
+    )
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def positive_count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

@@ -1,0 +1,1 @@
+"""How a call travels: batches, retries within a deadline, several addresses, errors."""

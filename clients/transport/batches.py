@@ -1,0 +1,68 @@
+"""Big requests are cut between groups, never inside one: a group's statistics need all its members."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import ValidationError
+
+from rewright.service.errors import InvalidRequest
+from rewright.service.schema import Group, Rule
+
+
+def named(groups: Sequence[Group | dict[str, object]]) -> list[Group]:
+    """The groups, checked, every absent id filled in by its index.
+
+    Raises `InvalidRequest` naming the place, without repeating any text.
+    """
+    if not groups:
+        raise InvalidRequest("there is nothing to score; give at least one group")
+    checked: list[Group] = []
+    seen: dict[str, int] = {}
+    for index, given in enumerate(groups):
+        group = given if isinstance(given, Group) else _parsed(given, index)
+        name = group.id if group.id is not None else str(index)
+        if name in seen:
+            raise InvalidRequest(
+                f"groups.{index}.id repeats the id of groups.{seen[name]} (an absent id is the group's index); "
+                "give every group its own id"
+            )
+        seen[name] = index
+        checked.append(group.model_copy(update={"id": name}))
+    return checked
+
+
+def cut(groups: Iterable[Group], *, candidates: int, characters: int) -> Iterator[list[Group]]:
+    """Runs of consecutive groups, each within both limits; a group larger than a limit goes alone."""
+    batch: list[Group] = []
+    candidates_left, characters_left = candidates, characters
+    for group in groups:
+        size = len(group.problem or "") + len(group.reference or "") + sum(map(len, group.candidates))
+        if batch and (len(group.candidates) > candidates_left or size > characters_left):
+            yield batch
+            batch, candidates_left, characters_left = [], candidates, characters
+        batch.append(group)
+        candidates_left -= len(group.candidates)
+        characters_left -= size
+    if batch:
+        yield batch
+
+
+def parsed_rule(rule: Rule | Mapping[str, object] | None) -> Rule:
+    """Raises `InvalidRequest` naming the key that is wrong."""
+    try:
+        return rule if isinstance(rule, Rule) else Rule.model_validate(rule or {})
+    except ValidationError as error:
+        raise InvalidRequest(f"rule.{first_mend(error)}") from None
+
+
+def first_mend(error: ValidationError) -> str:
+    """The first thing that is wrong, as `place: reason`, without the input's text."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
+def _parsed(given: dict[str, object], index: int) -> Group:
+    try:
+        return Group.model_validate(given)
+    except ValidationError as error:
+        raise InvalidRequest(f"groups.{index}.{first_mend(error)}") from None

@@ -1,0 +1,83 @@
+"""Several base URLs of one service: who is asked next, and who is left in peace for a while.
+
+A replica in trouble rests: as long as its Retry-After asks, else for a pause that doubles with each failure in a row,
+with jitter. All callers of one client share the rests, so that many requests at once do not storm a server that asked
+to be spared. Among those awake the one with the fewest requests under way is asked.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+
+from rewright.service.errors import InvalidRequest
+
+FIRST_REST_S = 0.25
+LONGEST_REST_S = 8.0
+
+
+class Replica:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.under_way = 0
+        self.rests_until = 0.0
+        self._failures = 0
+        self._failed_at = 0.0
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    def troubled(self, *, asked_at: float, wait_s: float) -> None:
+        """wait_s: what its Retry-After asked, else 0."""
+        # Requests that were under way together fail together; that is one failure, not many.
+        if asked_at >= self._failed_at:
+            self._failures += 1
+        self._failed_at = time.monotonic()
+        pause = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.5)
+        asked = wait_s + random.uniform(0, 0.1 * wait_s)
+        self.rests_until = max(self.rests_until, self._failed_at + (asked or pause))
+
+    def answered(self) -> None:
+        self._failures = 0
+
+
+class Replicas:
+    """Raises `InvalidRequest` for a base URL that is none."""
+
+    def __init__(self, base_urls: str | Sequence[str]) -> None:
+        given = [base_urls] if isinstance(base_urls, str) else list(base_urls)
+        if not given:
+            raise InvalidRequest("base_urls is empty; name at least one, such as http://127.0.0.1:8000")
+        self._all = [Replica(_checked(url)) for url in given]
+        self._turn = random.randrange(len(self._all))
+
+    def next(self) -> Replica | None:
+        """The least busy replica that is not resting; None while all rest."""
+        now = time.monotonic()
+        self._turn = (self._turn + 1) % len(self._all)
+        turned = self._all[self._turn :] + self._all[: self._turn]
+        awake = [replica for replica in turned if replica.rests_until <= now]
+        return min(awake, key=lambda replica: replica.under_way, default=None)
+
+    def rest_left(self) -> float:
+        """Seconds until the first replica wakes."""
+        return max(0.0, min(replica.rests_until for replica in self._all) - time.monotonic())
+
+
+def _checked(text: str) -> str:
+    try:
+        url = httpx.URL(text.rstrip("/"))
+    except httpx.InvalidURL as error:
+        raise InvalidRequest(f"base_urls: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidRequest(f"base_urls: {text!r} is no address of a service; give one such as http://127.0.0.1:8000")
+    if url.userinfo or url.query or url.fragment:
+        raise InvalidRequest("base_urls: give scheme, host, port and path alone; a key goes into api_key")
+    return str(url).rstrip("/")

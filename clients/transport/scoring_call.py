@@ -1,0 +1,136 @@
+"""One call of a scoring endpoint: cut into batches, delivered side by side, put together again in order.
+
+A group whose answer holds retryable failures is sent again whole, since its statistics depend on every member. A
+failure because something is away or busy is worth waiting for until the clock runs out; one that may be the text's own
+(out of memory, say) is tried `RESENDS` times and then kept as it is. What is left unanswered becomes failed candidates.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from rewright.clients.transport.batches import cut
+from rewright.clients.transport.deadline import Clock
+from rewright.clients.transport.retrying import Carrier, TookTooLong
+from rewright.clients.transport.task_group import together
+from rewright.clients.transport.unanswered import unanswered
+from rewright.service.errors import DeadlineExceeded, InternalError
+from rewright.service.schema import Answer, Group, GroupScores, ItemError, Rule, ScoreRequest, ServedBy
+
+RESENDS = 3
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+AWAY = frozenset({"scorer_unavailable", "judge_unavailable", "overloaded", "deadline_exceeded"})
+"""Item codes that tell of a scorer that is away or busy, rather than of this text."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Scores(Generic[Result]):
+    """One result a group in the order of the call, and who computed it (the first server that answered)."""
+
+    groups: list[Result]
+    served_by: ServedBy
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How large one request may be: candidates, and characters of all its texts."""
+
+    candidates: int
+    characters: int
+
+
+class ScoringCall:
+    def __init__(
+        self,
+        endpoint: str,
+        answer: type[Answer[Any]],
+        *,
+        carrier: Carrier,
+        clock: Clock,
+        slots: asyncio.Semaphore,
+        limits: BatchLimits,
+        rule: Rule = Rule(),  # noqa: B008
+        tokens: bool = False,
+    ) -> None:
+        self._endpoint = endpoint
+        self._answer = answer
+        self._carrier = carrier
+        self._clock = clock
+        self._slots = slots
+        self._limits = limits
+        self._options: dict[str, Any] = {"rule": rule, "tokens": tokens}
+        self._results: dict[str, GroupScores[Any]] = {}
+        self._served_by: ServedBy | None = None
+        self._passed: DeadlineExceeded | None = None
+
+    async def run(self, groups: Sequence[Group]) -> Scores[Any]:
+        """Results of all groups, every one of which has an id.
+
+        Raises `DeadlineExceeded` only where nothing at all was answered, and what `Carrier.ask` raises otherwise.
+        """
+        batches = cut(groups, candidates=self._limits.candidates, characters=self._limits.characters)
+        await together([self._settle(batch) for batch in batches])
+        if self._served_by is None:
+            raise self._passed or DeadlineExceeded("the service did not answer in the time given")
+        message = self._passed.message if self._passed else "not answered"
+        error = ItemError(code=DeadlineExceeded.code, message=message, retryable=True)
+        results = [self._results.get(g.id or "") or unanswered(self._endpoint, g, error) for g in groups]
+        return Scores(results, self._served_by)
+
+    async def _settle(self, groups: list[Group]) -> None:
+        resent = 0
+        while groups:
+            try:
+                answer = await self._send(groups)
+            except TookTooLong:
+                middle = len(groups) // 2
+                await together([self._settle(groups[:middle]), self._settle(groups[middle:])])
+                return
+            except DeadlineExceeded as passed:
+                self._passed = passed
+                return
+            again = [g for g, new in zip(groups, answer, strict=True) if self._keep(new, resent)]
+            if len(again) < len(groups):
+                self._clock.progress()
+            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(resent, 16)) * random.uniform(0.5, 1.5)
+            if not again or pause >= self._clock.left():
+                return
+            await asyncio.sleep(pause)
+            groups = again
+            resent += 1
+
+    async def _send(self, groups: list[Group]) -> list[GroupScores[Any]]:
+        body = ScoreRequest(groups=groups, **self._options).model_dump_json(exclude_none=True).encode()
+        async with self._slots:
+            content = await self._carrier.ask("POST", f"/v1/{self._endpoint}", body, may_cut=len(groups) > 1)
+        try:
+            answer = self._answer.model_validate_json(content)
+        except ValidationError:
+            raise InternalError(
+                f"/v1/{self._endpoint} answered in another shape; are client and service of the same version?"
+            ) from None
+        asked = [(g.id, len(g.candidates)) for g in groups]
+        if asked != [(result.id, len(result.candidates)) for result in answer.groups]:
+            raise InternalError(f"/v1/{self._endpoint} answered other groups than it was asked for")
+        self._served_by = self._served_by or answer.served_by
+        return list(answer.groups)
+
+    def _keep(self, new: GroupScores[Any], resent: int) -> bool:
+        """Note the better of the old and the new answer; true where the group should be sent again."""
+        old = self._results.get(new.id)
+        if old is None or len(retryable_codes(new)) <= len(retryable_codes(old)):
+            self._results[new.id] = new
+        codes = retryable_codes(new)
+        return bool(codes) and (resent < RESENDS or not AWAY.isdisjoint(codes))
+
+
+def retryable_codes(group: GroupScores[Any]) -> list[str]:
+    """The codes of the group's retryable failures, one a failed candidate."""
+    return [c.error.code for c in group.candidates if c.status == "failed" and c.error.retryable]

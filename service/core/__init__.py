@@ -1,0 +1,1 @@
+"""What carries any scorer: admission, fair queues, batching, deadlines, logs, traces. Knows nothing of scoring."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, bodies, keys, errors, the end of a request and of the process. Computes no score."""

@@ -1,0 +1,110 @@
+"""The FastAPI app: its parts put together, and what is told beside the scores.
+
+Scoring itself is in `rewright.service.http.routes`. Scorers arrive open; `rewright.service.wiring` opens them.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+
+from rewright.service import schema
+from rewright.service.core.admission import Admission
+from rewright.service.errors import ScorerUnavailable, Unauthorized
+from rewright.service.http import error_responses
+from rewright.service.http.auth import Keys, caller_with
+from rewright.service.http.request_life import RequestRecord
+from rewright.service.http.routes import REQUEST_REF, scoring_routes
+from rewright.service.ops.metrics import Metrics
+from rewright.service.ops.readiness import Readiness
+from rewright.service.scorers.base import Scorers
+from rewright.service.settings import Settings
+from rewright.service.wiring import warnings
+
+VERSION = version("rewright")
+
+
+def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
+    """The app over open scorers. `settings` must be those that the scorers were built from.
+
+    `app.state.admission` is the door; whoever ends the process closes it first (`rewright.service.__main__`). Raises
+    `SettingsError` where the file of keys cannot be read.
+    """
+    app = FastAPI(
+        title="Rewright",
+        version=VERSION,
+        summary="Gated rewards for rewriting agents (arXiv 2602.11220).",
+        description="One body serves the five scoring endpoints; each answers the same groups in the same order.",
+    )
+    bounds = {scorer.name: getattr(settings.scorers, scorer.name).waiting for scorer in scorers}
+    admission = Admission(bounds, waiting_bytes=settings.limits.waiting_mb << 20)
+    metrics = Metrics(scorers, admission)
+    keys = Keys(settings.api_keys, settings.api_keys_file)
+    app.state.admission = admission
+    error_responses.install(app)
+    app.include_router(scoring_routes(settings, scorers, admission, metrics, caller_with(keys)))
+    app.include_router(_operations(settings, scorers, admission, metrics, keys))
+    app.add_middleware(RequestRecord, metrics=metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operations(settings: Settings, scorers: Scorers, admission: Admission, metrics: Metrics, keys: Keys) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+    readiness = Readiness(scorers, probe_after_s=settings.probe_after_s)
+
+    @router.get(
+        "/v1/info",
+        summary="Resolved, secret-free configuration and models",
+        dependencies=[Depends(caller_with(keys))],
+        responses=error_responses.documented(Unauthorized),
+    )
+    async def info() -> dict[str, Any]:
+        shown = settings.model_dump(mode="json", exclude={"api_keys"})
+        return {
+            "version": VERSION,
+            "scorers": {s.name: s.describe() for s in scorers},
+            "warnings": warnings(scorers),
+            "settings": shown | {"api_keys": len(keys.now())},
+        }
+
+    @router.get("/healthz", summary="The process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get(
+        "/readyz",
+        summary="Every local scorer did real work, or a micro-score, lately",
+        responses=error_responses.documented(ScorerUnavailable),
+    )
+    async def readyz() -> dict[str, str]:
+        if admission.closing:
+            raise ScorerUnavailable("not ready: this process is shutting down")
+        if troubles := await readiness.troubles():
+            listed = "; ".join(f"{name}: {why}" for name, why in troubles.items())
+            raise ScorerUnavailable(f"not ready: {listed}", detail=troubles)
+        return {"status": "ready"}
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def prometheus() -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description plus the request model, which the scoring routes parse from raw bytes themselves."""
+    if app.openapi_schema is None:
+        described = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+        )
+        request = schema.ScoreRequest.model_json_schema(ref_template=REQUEST_REF.replace("ScoreRequest", "{model}"))
+        components = described["components"]["schemas"]
+        components |= request.pop("$defs") | {"ScoreRequest": request}
+        app.openapi_schema = described
+    return app.openapi_schema

@@ -1,0 +1,144 @@
+"""Reading a scoring request: size limits, parsing, and errors that name the place and the mend.
+
+Raises only `rewright.service.errors`; no message holds text of a problem, a reference or a candidate.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from rewright.service.core.admission import Admission
+from rewright.service.errors import InvalidRequest, Overloaded, RequestError, TooLarge
+from rewright.service.http.request_life import body_read_by
+from rewright.service.schema import Group, ScoreRequest
+from rewright.service.settings import LimitSettings
+
+NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "verify": (("answer", "reference"),),
+    "judge": (("problem",), ("reference",)),
+    "nll": (("problem",),),
+    "diversity": (),
+    "reward": (("problem",), ("reference",)),
+}
+"""Per endpoint, what every group must hold: one field of each tuple."""
+
+_SHOWN = 20
+_DRAINED = 64 << 20
+_MENDS = {
+    "extra_forbidden": "no such field; remove it or check its spelling",
+    "missing": "missing; add it",
+    "json_invalid": "not valid JSON",
+    "string_type": "must be a JSON string",
+    "string_unicode": "must be valid Unicode; it holds a lone surrogate",
+    "finite_number": "must be a finite number, not NaN or Infinity",
+}
+
+
+@asynccontextmanager
+async def body_of(request: Request, admission: Admission, limits: LimitSettings, due: float) -> AsyncIterator[bytes]:
+    """The raw body, counted among the bytes inside for as long as the context lasts.
+
+    Raises `TooLarge`, `DeadlineExceeded` where it is not here at `due` (monotonic), and `Overloaded` where too many
+    bodies are inside. A refused body is read and dropped, within reason, so that ordinary clients finish sending and
+    read the answer.
+    """
+    held = [0]
+    try:
+        yield await body_read_by(due, _read(request, admission, limits, held))
+    finally:
+        admission.release(held[0])
+
+
+async def _read(request: Request, admission: Admission, limits: LimitSettings, held: list[int]) -> bytes:
+    """The whole body. `held[0]` is what the caller must release, whatever happens."""
+    limit = limits.body_mb << 20
+    chunks: list[bytes] = []
+    size = 0
+    refusal: RequestError | None = None
+    async for chunk in request.stream():
+        size += len(chunk)
+        if refusal is None and size > limit:
+            refusal = TooLarge(
+                f"the body is larger than limits.body_mb = {limits.body_mb} MiB; send fewer groups a request",
+                detail={"limit": "limits.body_mb", "value": limits.body_mb},
+            )
+        if refusal is None:
+            try:
+                admission.hold(len(chunk), own=held[0])
+            except Overloaded as full:
+                refusal = full
+        if refusal is None:
+            held[0] += len(chunk)
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+            if size > limit + _DRAINED:
+                break
+    if refusal is not None:
+        raise refusal
+    return b"".join(chunks)
+
+
+async def drop_body(request: Request) -> None:
+    """Read the body of a request that was refused already, within reason."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _DRAINED:
+            break
+
+
+def parse(body: bytes, endpoint: str, limits: LimitSettings) -> ScoreRequest:
+    """The parsed body, with an id for every group. Raises `TooLarge` or `InvalidRequest`."""
+    try:
+        score_request = ScoreRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid([_place(e) for e in error.errors(include_url=False, include_input=False)]) from None
+    named = score_request.model_copy(update={"groups": score_request.named_groups()})
+    _check_limits(named.groups, limits)
+    _check_needs(named.groups, endpoint)
+    return named
+
+
+def _check_limits(groups: Sequence[Group], limits: LimitSettings) -> None:
+    candidates = sum(len(g.candidates) for g in groups)
+    characters = sum(len(g.problem or "") + len(g.reference or "") + sum(map(len, g.candidates)) for g in groups)
+    for name, have, limit in (
+        ("groups", len(groups), limits.groups),
+        ("candidates", candidates, limits.candidates),
+        ("characters", characters, limits.characters),
+    ):
+        if have > limit:
+            raise TooLarge(
+                f"the request holds {have} {name}, more than limits.{name} = {limit}; send fewer groups a request",
+                detail={"limit": f"limits.{name}", "value": limit},
+            )
+
+
+def _check_needs(groups: Sequence[Group], endpoint: str) -> None:
+    problems = [
+        {"place": f"groups.{index}.{'|'.join(either)}", "message": f"missing; /v1/{endpoint} needs it in every group"}
+        for index, group in enumerate(groups)
+        for either in NEEDS[endpoint]
+        if all(getattr(group, field) is None for field in either)
+    ]
+    if problems:
+        raise _invalid(problems)
+
+
+def _place(error: Any) -> dict[str, str]:
+    place = ".".join(str(part) for part in error["loc"]) or "body"
+    known = _MENDS.get(error["type"])
+    reason = str(error.get("ctx", {}).get("error", error["msg"]))
+    if error["type"] == "json_invalid":
+        return {"place": place, "message": f"{known}: {reason}"}
+    return {"place": place, "message": known or reason}
+
+
+def _invalid(problems: list[dict[str, str]]) -> InvalidRequest:
+    more = len(problems) - 1
+    first = f"{problems[0]['place']}: {problems[0]['message']}" + (f" (and {more} more)" if more else "")
+    return InvalidRequest(first, detail=problems[:_SHOWN])

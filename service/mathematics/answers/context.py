@@ -1,0 +1,172 @@
+r"""What stands around an answer: words that take it back, alternatives beside it, a formula that it is only a part of.
+
+Everything here reads a few hundred characters on either side of one place, so its time does not grow with the text.
+
+Promises
+- `visible` removes what a reader of the typeset text would not see as said: comments, struck-out and invisible parts.
+- `taken_back` knows denials, suppositions and quotations of the question, where nothing but filler words stands between
+  them and the answer; a comma, a colon or a word of substance ends their reach ("17 is wrong, so the answer is 18").
+- `alternatives` tells two guesses from two steps: only words that offer the second *instead* of the first count.
+- `whole_formula` reads `-\boxed{5}` as -5 and `\boxed{5} \cdot 10^3` as 5000.
+
+Not covered: irony, denials in other languages than English, a denial two sentences later.
+"""
+
+import re
+
+from rewright.service.mathematics.answers.normalisation import closing_brace
+
+_REACH = 160
+_STRUCK_OUT = 64
+
+_COMMENT = re.compile(
+    r"<!--.*?(?:-->|\Z)|\\iffalse\b.*?(?:\\fi\b|\Z)|(?<!\\)%[ \t]*(?=\\f?box(?:ed)?\b)[^\n]*", re.DOTALL
+)
+_STRUCK = re.compile(r"\\(?:[xb]?cancel|sout|st|[hv]?phantom)\s*(?=\{)")
+_STRUCK_IN_MARKDOWN = re.compile(r"~~(?=\S)[^~\n]{1,200}(?<=\S)~~")
+
+_SENTENCE_START = re.compile(r".*(?:[.!?。][\s*$]|\n)", re.DOTALL)
+_FILLER = (
+    r"(?:that|the|an?|it|its|is|be|being|was|were|are|to|equals?|of form|number|value|result|final|correct|right|true"
+    r"|answers?|solution|case|x|say|says|said|saying|write|claim|conclude|think|believe|would|should|could|can|will"
+    r"|has|have|really|actually|exactly|simply|possibly|surely|ever|get|put|choose|give)"
+)
+_GAP = r"[\s$*_(\[{\\\"'“]"
+_DENIAL = (
+    r"(?:\b(?:not|never|neither|nor|cannot|nobody|no one|except|unlike)\b|n't\b|\b(?:other|rather) than\b"
+    r"|\b(?:different|far) from\b|\b(?:anything|everything|nothing) but\b|\binstead of\b|\bI doubt\b)"
+)
+_SUPPOSITION = (
+    r"\b(?:suppose|supposing|assume|assuming|imagine|if|unless|whether"
+    r"|(?:one|you|some|someone|people|students|many|it)\s+(?:might|may|could|would)\s+(?:think|seem|guess|say"
+    r"|believe|expect))\b"
+)
+_FAULT = r"\b(?:wrong|incorrect|false|mistaken|erroneous|invalid|mistake|trap|distractor)\b"
+_TAKEN_BACK_BEFORE = re.compile(
+    rf"(?:(?:{_DENIAL}|{_SUPPOSITION})(?:{_GAP}+{_FILLER}\b)*|{_FAULT}(?:{_GAP}+{_FILLER}\b)+){_GAP}*$", re.IGNORECASE
+)
+_QUOTATION = re.compile(
+    r"(?:\b(?:problem|question|exercise|task|prompt|puzzle)\s+(?:says|said|asks|asked|states|stated|mentions|mentioned"
+    r"|gives|gave|reads|contains|quotes|wants)|\bwe\s+(?:are|were)\s+(?:told|given|asked)"
+    r"|^[\s*#]*(?:question|problem|given|hint|example|format|find)(?=\W*:))"
+    r"(?:[\s:$*_(\[{\\\"'“]+(?:that|what|whether|if|is|for|about|the|an?|us|number|value|find|to"
+    r"|it)\b)*[\s:$*_(\[{\\\"'“]*$"
+    rf"|\b(?:replace|such as|for example|e\.g\.|(?:box|boxed|form|format)\s+(?:like|as)){_GAP}*$",
+    re.IGNORECASE,
+)
+_TAKEN_BACK_AFTER = re.compile(
+    r"[\s$)\]*\\]*(?:\?"
+    r"|\(?(?:[.,;]?\s*(?:(?:but|yet|though|although|and)\s+)?(?:that|this|which|it)?)\s*"
+    r"(?:(?:is|was|were|are|would be|must be|can be|seems|looks)(?:\s+(?:clearly|obviously|a|an|the|common"
+    r"|tempting|far))*\s+"
+    r"(?:wrong|incorrect|false|impossible|mistaken|mistake|trap|distractor|typo|invalid|absurd|ruled out|excluded"
+    r"|eliminated"
+    r"|rejected|discarded|out of the question|too\s+(?:large|small|big|high|low|many|few)"
+    r"|(?:not|never)\b(?=\s*(?:[.,;!)]|$|(?:right|correct|so|true|possible|allowed|valid|a|the|it|an)\b))"
+    r"|(?:what|number|value)[\w\s]{0,20}\b(?:in|by|from)?\s*the\s+(?:question|problem|exercise|prompt))"
+    r"|(?:is|was|are|were)n't\b|(?:cannot|can't|could not|couldn't)\s+be(?=\s*(?:[.,;!)]|$|(?:right|correct|so"
+    r"|true|it|the|an)\b))"
+    r"|(?:does|do|did)(?:n't|\s+not)\s+(?:work|satisfy|fit|hold|solve|check|count|help|make sense)"
+    r"|fails?\b|contradicts?\b|leads? to a contradiction)"
+    r"|\((?:wrong|incorrect|false|not\b)|[.,;]?\s*(?:just kidding|not!)"
+    # Second thoughts, and another value given instead.
+    r"|[\s.,;:–—-]*(?:no,?\s+)?(?:wait|scratch that|on second thought)\b[^\n]{0,80}"
+    r"\b(?:wrong|incorrect|mistake|should be)\b"
+    r"|[^.\n]{0,80}[.,;]?\s*\bI\s+(?:retract|withdraw|take\s+(?:it|that)\s+back)\b"
+    r"|[^.\n]{0,60}\b(?:but|however,?)\s+(?:I|we)\s+(?:get|got|find|found|obtain)\s+\$?[-\d\\])",
+    re.IGNORECASE,
+)
+_DENIED_INSIDE = re.compile(
+    r"\b(?:not|never|neither|except|wrong|incorrect|anything but|other than)\b|n't\b", re.IGNORECASE
+)
+_WORDS_ALONE = re.compile(r"(?:\\text\w*|\\mathrm|\\mathbf)?\W*[A-Za-z][A-Za-z\s'{}\\,.-]*")
+
+_ALTERNATIVE = re.compile(
+    r"[\s$.,;)\]*\\]*(?:\(?(?:or|either|maybe|perhaps|possibly|alternatively)\b|[/|](?![/|]))"
+    r"|.*\b(?:could|might|may)\s+(?:also|as well|equally|instead)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_NUMBERED = (
+    r"\b(?:(?:option|answer|guess|candidate|possibility|alternative)\s*[#\s]*(?:\d|[ivab]\b|one|two|three)"
+    r"|(?:first|second|third|other|another|alternative|next|my)\s+(?:\w+\s+)?(?:guess|answer|option|possibility"
+    r"|candidate))"
+)
+_CONDITION = (
+    r"(?:^|[.!?;]\s*|\botherwise\b\W*|\belse\b\W*)"
+    r"(?:if|when|for)\b[^.!?;]{1,60},[\s$\\(\[]*(?:(?:it|then|the answer|we)\b[^.,]{0,20})?$"
+)
+_GUESS = re.compile(rf"{_NUMBERED}|{_CONDITION}|\botherwise\b|\belse\b", re.IGNORECASE)
+
+_NUMERAL = r"[0-9]+(?:\.[0-9]+)?"
+_OPERAND_BEFORE = re.compile(
+    rf"(?:(?<![A-Za-z])[A-Za-z]\s*(?:<|>|\\n(?:e|eq)(?![a-z])|\\not\s*=|(?<=[xyz] )\\[lg](?:e|eq)(?![a-z]))\s*"
+    rf"|(?:{_NUMERAL}|[)}}])\s*[-+/]\s*|(?<=[=$(\[{{])\s*-\s*|(?<=\s)-|^-"
+    rf"|(?:{_NUMERAL}|(?<![A-Za-z])[A-Za-z]|[)}}])\s*\\(?:cdot|times|div|pm)\s*"
+    rf"|(?:(?<![A-Za-z])[A-Za-z]|{_NUMERAL}|[)}}])\s*\^\s*\{{?\s*|\\frac\{{[^{{}}]{{1,30}}\}}\{{\s*"
+    rf"|\\sqrt(?:\[\w\])?\{{\s*"
+    rf"|(?<![\w.]){_NUMERAL})$"
+)
+# A symbol after the box may be what its content is the coefficient of, so that only numbers and operators count.
+_OPERAND_AFTER = re.compile(
+    rf"\s*(?:\^\s*(?:\{{[^{{}}]{{1,20}}\}}|\w)|[-+/]\s*(?:{_NUMERAL}|\\[a-z]+|[A-Za-z](?![A-Za-z]))"
+    rf"|\\(?:cdot|times|div|pm)(?![a-z])\s*(?:{_NUMERAL})?(?:\^\s*(?:\{{[^{{}}]{{1,20}}\}}|\w))?)"
+    rf"|\.?[0-9]+"
+)
+
+
+def visible(text: str) -> str:
+    """The text without comments, struck-out and invisible parts."""
+    if "<!--" in text or "%" in text or "\\iffalse" in text:
+        text = _COMMENT.sub(" ", text)
+    if "~~" in text:
+        text = _STRUCK_IN_MARKDOWN.sub(" ", text)
+    kept, place = [], 0
+    for match in list(_STRUCK.finditer(text))[-_STRUCK_OUT:]:
+        closing = closing_brace(text, match.end(), 2_000) if match.start() >= place else None
+        if closing is not None:
+            kept.append(text[place : match.start()])
+            place = closing + 1
+    return "".join(kept) + text[place:] if kept else text
+
+
+def taken_back(text: str, start: int, end: int) -> bool:
+    """The words around text[start:end] deny it, only suppose it, or quote it from the question."""
+    before = sentence_before(text, start)
+    if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
+        return True
+    return _TAKEN_BACK_AFTER.match(text[end : end + _REACH]) is not None
+
+
+def denied_inside(content: str) -> bool:
+    """The content of a box denies what it shows (`not 5`); words alone, such as `neither`, may be an answer."""
+    return _DENIED_INSIDE.search(content) is not None and _WORDS_ALONE.fullmatch(content) is None
+
+
+def alternatives(text: str, first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """The answers at these two places are offered as alternatives."""
+    between = text[first[1] : second[0]]
+    if len(between) > 2 * _REACH:
+        return False
+    if _ALTERNATIVE.match(between):
+        return True
+    return _GUESS.search(between) is not None and _GUESS.search(sentence_before(text, first[0])) is not None
+
+
+def whole_formula(text: str, start: int, end: int, content: str) -> str | None:
+    """The formula that the box at text[start:end] is an operand of, with its content in its place; None where the box
+    stands for itself."""
+    line = text[max(0, start - 60) : start].rpartition("\n")[2]
+    before = _OPERAND_BEFORE.search(line)
+    after = _OPERAND_AFTER.match(text[end : end + 60])
+    if before is None and after is None:
+        return None
+    left, right = before[0] if before else "", after[0] if after else ""
+    plain = re.fullmatch(r"[\w.]+", content.strip()) is not None
+    inner = content.strip() if plain else f"({content.strip()})"
+    closing = "}" * (left.count("{") - left.count("}"))
+    return left + inner + closing + right
+
+
+def sentence_before(text: str, start: int) -> str:
+    """What precedes a place in its own sentence, at most a few hundred characters."""
+    return _SENTENCE_START.sub("", text[max(0, start - _REACH) : start], count=1)

@@ -1,0 +1,24 @@
+"""Whether a candidate ends in the same final answer as the reference, as far as reading and arithmetic can tell.
+
+What `/v1/verify` decides with workers and algebra, a judge's question only mentions: this is the part of it that takes
+microseconds, so it says None where it cannot tell. Pure.
+"""
+
+from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.extraction import find_answer
+from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
+from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, normalise
+
+
+def same_final_answer(reference: str, candidate: str) -> bool | None:
+    """reference: the reference solution, or the gold answer alone."""
+    gold, found = find_answer(reference), find_answer(candidate)
+    if gold is None or found is None:
+        return None
+    if letter := gold_letter(gold.text):
+        return chosen_letter(found, candidate) == letter
+    wanted, given = normalise(gold.text), normalise(found.text)
+    if not wanted or not given or max(len(wanted), len(given)) >= MAX_CHARACTERS:
+        return None
+    equal = compare(wanted, given, cheap_leaf)
+    return compare(wanted, given, arithmetic_leaf) if equal is None else equal

@@ -1,0 +1,1 @@
+"""One group's way through the gate, and the arithmetic of its reward."""

@@ -1,0 +1,224 @@
+"""The reward rule: pure arithmetic of arXiv 2602.11220, eq. 3 to 12, and the decisions where the paper is silent.
+
+Takes what the scorers said of each candidate of one group (`Evidence`) and answers with the group's rewards. It alone
+decides what a missing score means:
+
+1. the candidate's own doing (blank, wrong, no answer, undecided, judged invalid or not at all, too long, spelling
+   control tokens, past a guard) shuts the gate: scored, r_task = 0, and `gate` names the first reason in gate order;
+2. the service's doing leaves the candidate `failed`: no total, and no part in any statistic of its group;
+3. the data's doing (`bad_gold`) arrives from the verifier as a failure that is not retryable, and is treated as 2.
+
+A component that `total` does not use (by variant, or λ = 0) may be missing without failing the candidate.
+No I/O, no asyncio, no torch; float64 throughout.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rewright.service.schema import (
+    DiversityScored,
+    Failed,
+    Gate,
+    Guards,
+    ItemError,
+    JudgeScored,
+    NllScored,
+    RewardFailed,
+    RewardGroup,
+    RewardScored,
+    Rule,
+    Signals,
+    VerifyScored,
+)
+
+EPSILON = 1e-6
+"""ε of eq. 7."""
+
+_OWN_DOING: dict[str, Gate] = {"blank": "blank", "too_long": "too_long", "control_tokens": "control_tokens"}
+"""Item codes of scorers that are the candidate's own doing, and the gate each one shuts."""
+
+_JUDGED_BAD: frozenset[Gate | None] = frozenset({"wrong", "no_answer", "undecided", "invalid", "no_verdict"})
+"""Gates that a verdict shut; every other one is shut by the shape of the text."""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known of one candidate; None where a scorer was not asked."""
+
+    blank: bool
+    signals: Signals
+    verify: VerifyScored | Failed | None = None
+    judge: JudgeScored | Failed | None = None
+    nll: NllScored | Failed | None = None
+    diversity: DiversityScored | Failed | None = None
+
+
+class Standing(NamedTuple):
+    """Where a candidate stands. `gate` is None where `error` is set.
+
+    member: it enters the statistics of eq. 7 and 10, that is S_x⁺, or S_x for the variant `soft`.
+    """
+
+    gate: Gate | None
+    error: ItemError | None
+    member: bool
+
+
+def uses_dist(rule: Rule) -> bool:
+    """Whether `total` depends on r_dist."""
+    return rule.variant in {"full", "no_div", "soft"} and rule.lambda_dist != 0
+
+
+def uses_div(rule: Rule) -> bool:
+    """Whether `total` depends on r_div."""
+    return rule.variant in {"full", "no_dist", "soft"} and rule.lambda_div != 0
+
+
+def standing(evidence: Evidence, rule: Rule) -> Standing:
+    """The candidate's gate, failure and membership, as far as the evidence goes.
+
+    May be asked at any stage: a scorer that was not asked yet neither shuts the gate nor fails the candidate.
+    """
+    if evidence.blank:
+        return Standing("blank", None, member=False)
+    gate: Gate | None = None
+    unfit: Gate | None = None
+    for reason in (_verify_gate(evidence), _guard_gate(evidence.signals, rule.guards), _judge_gate(evidence)):
+        if isinstance(reason, ItemError):
+            return Standing(None, reason, member=False)
+        gate = gate or reason
+        if gate is not None and rule.variant != "soft":
+            return Standing(gate, None, member=False)
+        # `soft` rewards wrong and invalid candidates too, but never one that escaped being measured.
+        if reason not in _JUDGED_BAD:
+            unfit = unfit or reason
+    for result, used in ((evidence.nll, uses_dist(rule)), (evidence.diversity, uses_div(rule))):
+        if isinstance(result, Failed):
+            if own := _OWN_DOING.get(result.error.code):
+                unfit = unfit or own
+            elif used:
+                return Standing(None, result.error, member=False)
+        elif isinstance(result, NllScored) and result.control_tokens:
+            unfit = unfit or "control_tokens"
+    return Standing(gate or unfit or "open", None, member=unfit is None)
+
+
+def reward(group_id: str, evidence: Sequence[Evidence], rule: Rule, *, diversity: float | None) -> RewardGroup:
+    """Rewards of one group (eq. 3 to 12), one a candidate in order.
+
+    diversity: D of eq. 10 over exactly the members whose evidence holds a `DiversityScored`; None if not computed.
+    """
+    standings = [standing(e, rule) for e in evidence]
+    members = [k for k, s in enumerate(standings) if s.member]
+    nll_by_member = {k: e.nll for k in members if isinstance((e := evidence[k]).nll, NllScored)}
+    stats = nll_statistics([n.nll for n in nll_by_member.values() if isinstance(n, NllScored)])
+    candidates = [
+        _candidate(e, s, rule, stats if k in nll_by_member else None)
+        for k, (e, s) in enumerate(zip(evidence, standings, strict=True))
+    ]
+    return RewardGroup(
+        id=group_id,
+        candidates=candidates,
+        feasible=sum(s.gate == "open" for s in standings),
+        failed=sum(s.error is not None for s in standings),
+        nll_mean=stats.mean if stats else None,
+        nll_std=stats.std if stats else None,
+        diversity=diversity,
+    )
+
+
+class NllStatistics(NamedTuple):
+    """μ_x and σ_x of eq. 7 (population), nats per token."""
+
+    mean: float
+    std: float
+
+
+def nll_statistics(nll_K: Sequence[float]) -> NllStatistics | None:
+    """Statistics of the members' NLL; None for no member."""
+    if not nll_K:
+        return None
+    mean = math.fsum(nll_K) / len(nll_K)
+    return NllStatistics(mean, math.sqrt(math.fsum((nll - mean) ** 2 for nll in nll_K) / len(nll_K)))
+
+
+def standardised_nll(nll: float, stats: NllStatistics, *, min_std: float) -> float:
+    """eq. 7, with σ_x floored at `min_std`."""
+    return (nll - stats.mean) / (max(stats.std, min_std) + EPSILON)
+
+
+def dist_reward(nll_z: float) -> float:
+    """eq. 8, in (0, 1), written so that neither tail overflows."""
+    if nll_z >= 0:
+        tail = math.exp(-nll_z)
+        return tail / (1.0 + tail)
+    return 1.0 / (1.0 + math.exp(nll_z))
+
+
+def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None) -> RewardScored | RewardFailed:
+    v_ans = int(e.verify.correct) if isinstance(e.verify, VerifyScored) else None
+    v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
+    nll = e.nll.nll if isinstance(e.nll, NllScored) else None
+    if s.error is not None:
+        r_task = 0 if v_ans == 0 else None if v_rea is None else v_rea
+        return RewardFailed(r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, signals=e.signals, error=s.error)
+    nll_z = standardised_nll(nll, stats, min_std=rule.min_std) if stats is not None and nll is not None else None
+    r_dist = dist_reward(nll_z) if nll_z is not None else None
+    r_div = e.diversity.r_div if s.member and isinstance(e.diversity, DiversityScored) else None
+    r_task = int(s.gate == "open")
+    return RewardScored(
+        total=_total(r_task, r_dist, r_div, rule),
+        gate=s.gate or "open",
+        r_task=r_task,
+        v_ans=v_ans,
+        v_rea=v_rea,
+        nll=nll,
+        nll_z=nll_z,
+        r_dist=r_dist,
+        r_div=r_div,
+        signals=e.signals,
+    )
+
+
+def _total(r_task: int, r_dist: float | None, r_div: float | None, rule: Rule) -> float:
+    """eq. 3 and its variants; a term that the variant leaves out, or that the gate left uncomputed, adds nothing."""
+    auxiliary = 0.0
+    if uses_dist(rule) and r_dist is not None:
+        auxiliary += rule.lambda_dist * r_dist
+    if uses_div(rule) and r_div is not None:
+        auxiliary += rule.lambda_div * r_div
+    return r_task + (auxiliary if rule.variant == "soft" else r_task * auxiliary)
+
+
+def _verify_gate(e: Evidence) -> Gate | ItemError | None:
+    if isinstance(e.verify, Failed):
+        return _OWN_DOING.get(e.verify.error.code) or e.verify.error
+    if e.verify is None or e.verify.verdict == "correct":
+        return None
+    return e.verify.verdict
+
+
+def _judge_gate(e: Evidence) -> Gate | ItemError | None:
+    if isinstance(e.judge, Failed):
+        return _OWN_DOING.get(e.judge.error.code) or e.judge.error
+    if e.judge is None or e.judge.verdict == "valid":
+        return None
+    return e.judge.verdict
+
+
+def _guard_gate(signals: Signals, guards: Guards) -> Gate | None:
+    ratio, fewest = signals.length_ratio, guards.min_length_ratio
+    if ratio is not None and fewest is not None and ratio < fewest:
+        return "guard_length_ratio"
+    limits: tuple[tuple[Gate, float | None, float | None], ...] = (
+        ("guard_n_tokens", signals.n_tokens, guards.max_n_tokens),
+        ("guard_length_ratio", signals.length_ratio, guards.max_length_ratio),
+        ("guard_repeated", signals.repeated, guards.max_repeated),
+        ("guard_copied", signals.copied, guards.max_copied),
+    )
+    for gate, value, limit in limits:
+        if limit is not None and value is not None and value > limit:
+            return gate
+    return None

@@ -1,0 +1,157 @@
+"""What every scorer promises, local or remote, and the check that it kept it.
+
+A scorer gets whole groups and answers one result object a group, same length and same order, with one item a
+candidate, same length and same order. An item that could not be scored is `Failed`; an exception out of `score`
+means trouble of the whole service (`rewright.service.errors`), and is never one candidate's fault. Scorers know nothing
+of the gate: the caller passes only the candidates it wants scored (`only`).
+
+To add a scorer: one file with such a class, one pair of result models in `rewright.service.schema`, one line in
+`rewright.service.wiring`, one block in `rewright.service.settings`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from rewright.service.core.batcher import QueueState
+from rewright.service.errors import InternalError
+from rewright.service.schema import DiversityGroup, Group, GroupScores, JudgeGroup, NllGroup, VerifyGroup
+
+GroupResult_co = TypeVar("GroupResult_co", bound=GroupScores[Any], covariant=True)
+
+
+class Scorer(Protocol[GroupResult_co]):
+    """One kind of score for whole groups. Every group that reaches `score` has an id."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Load what is needed. Raises `SettingsError` naming the setting when that is impossible."""
+
+    async def close(self) -> None:
+        """Give everything back; waits for work in flight, refuses new work. May be called twice."""
+
+    async def score(self, groups: Sequence[Group]) -> Sequence[GroupResult_co]:
+        """One result a group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer."""
+
+    def describe(self) -> dict[str, Any]:
+        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
+
+    def last_worked(self) -> float | None:
+        """`time.monotonic()` of the last finished piece of work (a batch, not a request); None before the first."""
+
+
+VerifyScorer = Scorer[VerifyGroup]
+JudgeScorer = Scorer[JudgeGroup]
+DiversityScorer = Scorer[DiversityGroup]
+
+
+class NllScorer(Scorer[NllGroup], Protocol):
+    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
+        """As `Scorer.score`; `tokens` adds every scored token's text and log-probability."""
+
+
+class StageCost(NamedTuple):
+    """What one stage of a scorer has done so far: items that ended there, and the seconds spent in it."""
+
+    items: int
+    seconds: float
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A scorer that works in stages of very different cost and says what each took. Read when metrics are scraped."""
+
+    name: str
+
+    def stage_costs(self) -> Mapping[str, StageCost]:
+        """Totals since the start, by stage."""
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """A scorer with a queue of its own. Read when metrics are scraped."""
+
+    name: str
+
+    def queue_state(self) -> QueueState:
+        """What waits now, and what was done since the start."""
+
+
+class CacheState(NamedTuple):
+    """Texts looked up since the start: found here, in the shared store, or nowhere; and failed calls of that store."""
+
+    here: int
+    shared: int
+    nowhere: int
+    errors: int
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """A scorer that remembers scores of the one inside it."""
+
+    name: str
+
+    @property
+    def inner(self) -> Scorer[Any]:
+        """Who computes what is not remembered."""
+
+    def cache_state(self) -> CacheState:
+        """Totals since the start."""
+
+
+class ReplicaState(NamedTuple):
+    """Replicas that are well, those that are away, and groups sent again since the start."""
+
+    well: int
+    away: int
+    retries: int
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A scorer spread over several pods."""
+
+    name: str
+
+    def replica_state(self) -> ReplicaState:
+        """As it is now."""
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The scorers of one process; None where a setting turned one off.
+
+    local: names of those that work in this process, whose health is this process's health. A judge asked over HTTP or
+    a scorer in another pod is not among them: its death must not take the gateway away.
+    """
+
+    verify: VerifyScorer | None = None
+    judge: JudgeScorer | None = None
+    nll: NllScorer | None = None
+    diversity: DiversityScorer | None = None
+    local: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Scorer[Any]]:
+        """Those that are on, in gate order."""
+        return (s for s in (self.verify, self.judge, self.nll, self.diversity) if s is not None)
+
+
+def only(group: Group, members: Sequence[int]) -> Group:
+    """The same group with just those candidates, in the order given."""
+    if group.feasible is None and len(members) == len(group.candidates) and list(members) == sorted(set(members)):
+        return group
+    return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
+
+
+def check_kept(name: str, groups: Sequence[Group], results: Sequence[GroupScores[Any]]) -> None:
+    """Raise `InternalError` unless there is one result a group and one item a candidate, in order."""
+    if len(results) != len(groups):
+        raise InternalError(f"scorer {name} answered {len(results)} groups for {len(groups)}")
+    for group, result in zip(groups, results, strict=True):
+        if result.id != group.id or len(result.candidates) != len(group.candidates):
+            raise InternalError(
+                f"scorer {name} broke its contract: {len(result.candidates)} results for "
+                f"{len(group.candidates)} candidates, or groups out of order"
+            )

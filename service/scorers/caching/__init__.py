@@ -1,0 +1,1 @@
+"""Scores remembered, here and in a store that pods share."""

@@ -1,0 +1,1 @@
+"""r_div: what each candidate adds to the diversity of its group."""

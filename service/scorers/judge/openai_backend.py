@@ -1,0 +1,152 @@
+"""The judge behind any OpenAI-compatible server (vLLM, SGLang, a hosted model).
+
+Promises: for a prompt that asks for a label, one token a call and score = P(valid) normalised over the label tokens
+among the `TOP` likeliest, where the server gives log-probabilities; for one that asks for a rationale, a structured
+answer whose verdict comes last, or several samples of it. How answers are read: `judge_answers`. A judge that is down
+is `judge_unavailable`, never a verdict. Standard request fields only.
+
+The server parses control tokens of its own template out of any text, and this side does not know its tokenizer, so
+spellings of the known families' control tokens are broken up by a space.
+
+Not covered: judges that must think before they answer; those are cut off and fail as `judge_cut_off`.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rewright.service.errors import ScorerUnavailable
+from rewright.service.schema import Failed, Group, JudgeGroup
+from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
+from rewright.service.scorers.judge.no_verdict_alarm import VerdictWatch
+from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
+from rewright.service.scorers.judge.prompt import JudgePrompt, Question
+from rewright.service.scorers.judge.verdicts import JudgeItem, described, judge_groups, refuse_unfit
+
+TOP = 20
+"""Likeliest tokens asked for: the most that the common servers allow."""
+RATIONALE_TOKENS = 512
+"""Longest structured answer; its fields are bounded by the schema to less."""
+SAMPLE_TEMPERATURE = 0.7
+"""Of several samples; a single one is greedy."""
+
+_LABEL_FIELDS = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP}
+
+_CONTROL_TOKEN = re.compile(
+    r"<(?=[|｜][^|｜<>]{1,64}[|｜]>)"  # <|im_end|>, <|eot_id|>, <｜User｜>
+    r"|<(?=/?(?:s|bos|eos|pad|unk|think|tool_call|tool_response|(?:start|end)_of_turn)>)"
+    r"|<(?=</?SYS>>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
+)
+
+
+class OpenAIJudge:
+    """`contract.JudgeScorer` over HTTP.
+
+    base_urls: …/v1, several for failover. concurrency: calls under way at once. call_timeout_s: deadline of one call,
+    retries included. both_orders: the mean of both orders of the labels. samples: answers drawn for each rationale.
+    Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected` (the
+    server says the request is wrong, for instance too long for its context).
+    """
+
+    name = "judge"
+
+    def __init__(
+        self,
+        *,
+        base_urls: Sequence[str],
+        model: str,
+        api_key: str | None,
+        prompt: JudgePrompt,
+        threshold: float,
+        concurrency: int,
+        call_timeout_s: float,
+        both_orders: bool = False,
+        samples: int = 1,
+    ) -> None:
+        refuse_unfit(prompt, both_orders=both_orders, samples=samples)
+        self._base_urls = list(base_urls)
+        self._model = model
+        self._api_key = api_key
+        self._prompt = prompt
+        self._threshold = threshold
+        self._concurrency = concurrency
+        self._call_timeout_s = call_timeout_s
+        self._both_orders = both_orders
+        self._samples = samples
+        self._endpoints: ChatEndpoints | None = None
+        self._last_worked: float | None = None
+        self._watch = VerdictWatch()
+
+    async def open(self) -> None:
+        """Nothing is asked yet: a judge that is down must not keep the service from starting."""
+        self._endpoints = ChatEndpoints(
+            self._base_urls,
+            api_key=self._api_key,
+            concurrency=self._concurrency,
+            call_timeout_s=self._call_timeout_s,
+        )
+
+    async def close(self) -> None:
+        if self._endpoints is not None:
+            await self._endpoints.close()
+
+    def last_worked(self) -> float | None:
+        return self._last_worked
+
+    def describe(self) -> dict[str, Any]:
+        return described("openai", self._model, self._prompt, self._threshold) | {
+            "servers": len(self._base_urls),
+            "both_orders": self._both_orders,
+            "samples": self._samples,
+        }
+
+    async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
+        """One result a group in order. Raises `ScorerUnavailable` when the scorer is not open."""
+        return await judge_groups(
+            groups,
+            self._prompt,
+            self._ask_all,
+            threshold=self._threshold,
+            samples=self._samples,
+            both_orders=self._both_orders,
+        )
+
+    async def _ask_all(self, questions: Sequence[Question]) -> list[JudgeItem]:
+        if self._endpoints is None:
+            raise ScorerUnavailable("the judge is not open")
+        return await asyncio.gather(*(self._ask(self._endpoints, question) for question in questions))
+
+    async def _ask(self, endpoints: ChatEndpoints, question: Question) -> JudgeItem:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [{"role": "user", "content": _as_text(question.user)}],
+        }
+        body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
+        try:
+            answer = await endpoints.complete(body, affinity=question.shared)
+        except NoAnswer as trouble:
+            return Failed.because("judge_unavailable", str(trouble), retryable=True)
+        except Refused as trouble:
+            return Failed.because(
+                "judge_rejected", f"the judge's server refused the request with HTTP {trouble.status}", retryable=False
+            )
+        self._last_worked = time.monotonic()
+        item = read_answer(answer, self._prompt, self._threshold)
+        self._watch.note(item)
+        return item
+
+    def _rationale_fields(self, sample: int) -> dict[str, Any]:
+        schema = {"name": "judgement", "strict": True, "schema": answer_schema(self._prompt)}
+        fields = {
+            "max_tokens": RATIONALE_TOKENS,
+            "temperature": SAMPLE_TEMPERATURE if self._samples > 1 else 0,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        }
+        return fields | ({"seed": sample} if self._samples > 1 else {})
+
+
+def _as_text(text: str) -> str:
+    return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

@@ -1,0 +1,284 @@
+"""The judge in this process: one forward pass a question, the verdict from the probabilities of the label tokens.
+
+Promises: score = P(valid) over all single tokens that spell one of the two labels, at the position where the judge
+would begin its answer; what a group's questions begin with alike (instructions, problem, reference) is computed once;
+text of problem, reference or candidate that spells a control token is read as ordinary text; nothing is cut: a question
+longer than the judge's context is `Failed("too_long")`.
+
+A model that cannot be run packed (`forward_ways`) reads each question by itself. Not covered: a beginning that several
+groups share, a candidate that both orders of the labels share, and prompts that ask for a rationale.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from rewright.service.core.batcher import Batcher, QueueState
+from rewright.service.errors import ScorerUnavailable, SettingsError
+from rewright.service.models.backbone import Backbone
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.forward.choose import fastest_scorer
+from rewright.service.models.forward.packed import PackedScorer
+from rewright.service.models.forward.packing import Tree
+from rewright.service.models.memory_split import OutOfMemory, run_split
+from rewright.service.schema import Failed, Group, JudgeGroup
+from rewright.service.scorers.judge.prompt import JudgePrompt, Question
+from rewright.service.scorers.judge.verdicts import (
+    JudgeItem,
+    described,
+    is_label,
+    judge_groups,
+    judged,
+    p_valid,
+    refuse_unfit,
+)
+
+# The same question must read alike tomorrow, and the answer must begin where the generation prompt ends.
+TEMPLATE_DATE = "2025-01-01"
+TEMPLATE_ARGUMENTS = {"enable_thinking": False}
+
+Ids = tuple[int, ...]
+Scores = list[float | OutOfMemory | None]
+"""P(valid) a question; None where the logits are not finite."""
+
+
+class Asked(NamedTuple):
+    """Questions that begin alike. `rests` are never empty."""
+
+    beginning: Ids
+    rests: tuple[Ids, ...]
+
+    @property
+    def cost(self) -> int:
+        """Tokens that are computed."""
+        return len(self.beginning) + sum(map(len, self.rests))
+
+
+class LabelTokens(NamedTuple):
+    """Every token of the vocabulary that spells the label by itself: "Yes", " Yes", "yes"."""
+
+    valid: list[int]
+    invalid: list[int]
+
+
+def label_tokens(tokenizer: PreTrainedTokenizerBase, prompt: JudgePrompt) -> LabelTokens:
+    """Raises `SettingsError` where no single token spells a label: its probability could not be read in one pass."""
+    special = set(tokenizer.all_special_ids)
+    spelt = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    found = []
+    for label in (prompt.valid, prompt.invalid):
+        ids = [i for i, text in enumerate(spelt) if i not in special and is_label(text, label)]
+        if not ids:
+            raise SettingsError(
+                f"scorers.judge.prompt: the label {label!r} of {prompt.name!r} is no single token of the judge; "
+                "choose a prompt with shorter labels"
+            )
+        found.append(ids)
+    return LabelTokens(*found)
+
+
+class _Opened(NamedTuple):
+    backbone: Backbone
+    format: ChatFormat
+    labels: LabelTokens
+    packed: PackedScorer | None
+
+
+class TransformersJudge:
+    """`contract.JudgeScorer` with a causal language model in this process.
+
+    load: gives the model; called once, on another thread. batch_tokens: tokens one forward pass may hold.
+    queue_tokens: tokens that may wait. both_orders: the mean of both orders of the labels.
+    turn: held while the device works, so that scorers sharing it take turns.
+    Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`.
+    """
+
+    name = "judge"
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[], Backbone],
+        prompt: JudgePrompt,
+        threshold: float,
+        batch_tokens: int,
+        queue_tokens: int,
+        both_orders: bool = False,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
+        if prompt.asks != "label":
+            raise SettingsError(
+                f"scorers.judge.prompt: {prompt.name!r} asks for a rationale, which the transformers backend does not "
+                "write; choose a prompt that asks for a label, or set backend to 'openai'"
+            )
+        refuse_unfit(prompt, both_orders=both_orders)
+        self._load = load
+        self._prompt = prompt
+        self._threshold = threshold
+        self._both_orders = both_orders
+        self._batch_tokens = batch_tokens
+        self._opened: _Opened | None = None
+        self._batcher: Batcher[Asked, Scores] = Batcher(
+            self.name,
+            self._run,
+            lambda asked: asked.cost,
+            budget=batch_tokens,
+            capacity=queue_tokens,
+            turn=turn,
+            worked=_worked,
+        )
+
+    async def open(self) -> None:
+        self._opened = await asyncio.to_thread(self._prepare)
+        self._batcher.start()
+
+    def _prepare(self) -> _Opened:
+        backbone = self._load()
+        chat = ChatFormat.of(backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGUMENTS)
+        fastest = fastest_scorer(backbone, batch_tokens=self._batch_tokens)
+        packed = fastest if isinstance(fastest, PackedScorer) else None
+        return _Opened(backbone, chat, label_tokens(backbone.tokenizer, self._prompt), packed)
+
+    async def close(self) -> None:
+        await self._batcher.close()
+        if self._opened is not None and self._opened.packed is not None:
+            self._opened.packed.close()
+
+    def last_worked(self) -> float | None:
+        return self._batcher.last_worked()
+
+    def queue_state(self) -> QueueState:
+        return self._batcher.state()
+
+    def describe(self) -> dict[str, Any]:
+        """`stand_in` is true for the embedded model, which is too small to judge well."""
+        if self._opened is None:
+            return described("transformers", "not loaded", self._prompt, self._threshold)
+        backbone = self._opened.backbone
+        return described("transformers", backbone.name, self._prompt, self._threshold) | {
+            "revision": backbone.revision,
+            "precision": str(backbone.dtype).removeprefix("torch."),
+            "device": str(backbone.device),
+            "context_window": backbone.context_window,
+            "template": self._opened.format.describe(),
+            "stand_in": backbone.embedded,
+            "both_orders": self._both_orders,
+            "way": "packed" if self._opened.packed is not None else "alone",
+        }
+
+    async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
+        """One result a group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
+        return await judge_groups(
+            groups, self._prompt, self._ask_all, threshold=self._threshold, both_orders=self._both_orders
+        )
+
+    async def _ask_all(self, questions: Sequence[Question]) -> list[JudgeItem]:
+        if self._opened is None:
+            raise ScorerUnavailable("the judge is not open")
+        if not questions:
+            return []
+        backbone, chat = self._opened.backbone, self._opened.format
+        prompts = await asyncio.to_thread(lambda: [tuple(chat.encode_prefix(q.user)) for q in questions])
+        # One position more than the prompt, for the verdict.
+        fitting = [i for i, ids in enumerate(prompts) if len(ids) < backbone.context_window]
+        jobs: list[Asked] = []
+        for _, together in groupby(fitting, key=lambda i: questions[i].shared):
+            jobs += _asked([prompts[i] for i in together], self._batch_tokens)
+        outcomes = await self._batcher.submit(jobs) if jobs else []
+        scores = [
+            score
+            for job, outcome in zip(jobs, outcomes, strict=True)
+            for score in (outcome if isinstance(outcome, list) else [outcome] * len(job.rests))
+        ]
+        found = dict(zip(fitting, scores, strict=True))
+        return [self._item(found[i]) if i in found else _too_long(ids, backbone) for i, ids in enumerate(prompts)]
+
+    def _item(self, score: float | OutOfMemory | Exception | None) -> JudgeItem:
+        if isinstance(score, ScorerUnavailable):
+            raise score
+        if isinstance(score, OutOfMemory):
+            return Failed.because("out_of_memory", "the judge ran out of memory on this text alone", retryable=True)
+        if isinstance(score, Exception):
+            return Failed.because("internal", f"the judge raised {type(score).__name__}", retryable=True)
+        if score is None:
+            return Failed.because("not_finite", "the judge's logits are not finite", retryable=False)
+        return judged(score, self._threshold)
+
+    def _run(self, jobs: Sequence[Asked]) -> list[Scores]:
+        assert self._opened is not None  # noqa: S101  the batcher starts after loading
+        _, _, labels, packed = self._opened
+        if packed is None:
+            return [self._one_by_one(job) for job in jobs]
+        trees = [Tree(job.beginning, job.rests) for job in jobs]
+        found = packed.score(trees, next_ids=[*labels.valid, *labels.invalid])
+        return [[one if isinstance(one, OutOfMemory) else _p_valid(one, labels) for one in each] for each in found]
+
+    def _one_by_one(self, job: Asked) -> Scores:
+        """Every question with its beginning before it: for models that take no packed rows."""
+        whole = [job.beginning + rest for rest in job.rests]
+        return run_split(self._padded, whole, length=len, budget=self._batch_tokens)
+
+    def _padded(self, prompts: Sequence[Ids]) -> list[float | None]:
+        assert self._opened is not None  # noqa: S101
+        backbone, _, labels, _ = self._opened
+        with torch.inference_mode():
+            logits_BV = _last_logits(backbone, prompts)
+        # The ratio of two probabilities is that of their exponentiated logits: no softmax over the vocabulary.
+        return [_p_valid(row_V[[*labels.valid, *labels.invalid]].float().cpu(), labels) for row_V in logits_BV]
+
+
+def _worked(scores: Scores) -> bool:
+    """Whether the device did its work: a batch lost to memory is no sign of life."""
+    return not all(isinstance(score, OutOfMemory) for score in scores)
+
+
+def _asked(prompts: Sequence[Ids], batch_tokens: int) -> list[Asked]:
+    """Questions with what they begin with alike set apart, as many together as fit into one batch."""
+    first, last = min(prompts), max(prompts)
+    alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    alike = min(alike, min(map(len, prompts)) - 1)
+    jobs: list[Asked] = []
+    rests: list[Ids] = []
+    for ids in prompts:
+        if rests and Asked(first[:alike], (*rests, ids[alike:])).cost > batch_tokens:
+            jobs.append(Asked(first[:alike], tuple(rests)))
+            rests = []
+        rests.append(ids[alike:])
+    return [*jobs, Asked(first[:alike], tuple(rests))]
+
+
+def _p_valid(logs: torch.Tensor, labels: LabelTokens) -> float | None:
+    """Of the logits of the label tokens, valid ones first."""
+    values = logs.tolist()
+    score = p_valid(values[: len(labels.valid)], values[len(labels.valid) :])
+    return score if score is not None and 0.0 <= score <= 1.0 else None
+
+
+def _last_logits(backbone: Backbone, prompts: Sequence[Ids]) -> torch.Tensor:
+    """Logits (B, V) of the token after each prompt. Padded on the left, so that all prompts end together."""
+    width = max(map(len, prompts))
+    pad = backbone.tokenizer.pad_token_id or 0
+    input_BT = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in prompts])
+    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
+    logits_B1V = backbone.model(
+        input_ids=input_BT.to(backbone.device),
+        attention_mask=mask_BT.to(backbone.device),
+        position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0).to(backbone.device),
+        logits_to_keep=1,
+        use_cache=False,
+    ).logits
+    last: torch.Tensor = logits_B1V[:, -1]
+    return last
+
+
+def _too_long(ids: Ids, backbone: Backbone) -> Failed:
+    return Failed.because(
+        "too_long",
+        f"problem, reference and candidate need {len(ids)} tokens of the judge's {backbone.context_window}",
+        retryable=False,
+    )

@@ -1,0 +1,176 @@
+"""v_rea of eq. 4: what the judge's backends share.
+
+Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, from an answer that is
+exactly one label, or from the field of a structured answer, and never searched for in text; equal candidates of a group
+are asked once and answered each; a blank candidate is `Failed("blank")` and never reaches a model; nor does one that
+fails for certain (`judge_checks`), which is `invalid` with score 0 and the reason as its rationale; one that goes on
+behind its answer is also asked without that (`judge_readings`), and the lower result counts.
+
+A backend (`judge_openai`, `judge_transformers`) turns one question into `JudgeScored` or `Failed`.
+Not covered: whether a judge judges well.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rewright.service.errors import InvalidRequest, SettingsError
+from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
+from rewright.service.scorers.judge.certain_faults import CHECKS, certain_fault
+from rewright.service.scorers.judge.prompt import JudgePrompt, Question
+from rewright.service.scorers.judge.readings import READINGS, readings
+
+JudgeItem = JudgeScored | Failed
+_Readings = tuple[tuple[Question, ...], ...]
+"""For each reading of a candidate the questions that are asked of it."""
+
+NO_VERDICT = JudgeScored(valid=False, score=None, verdict="no_verdict")
+
+
+def judged(score: float, threshold: float) -> JudgeScored:
+    """The verdict of P(valid)."""
+    valid = score >= threshold
+    return JudgeScored(valid=valid, score=score, verdict="valid" if valid else "invalid")
+
+
+def labelled(*, valid: bool, rationale: str | None = None) -> JudgeScored:
+    """The verdict of a judge that named a label and no probability."""
+    return JudgeScored(valid=valid, score=None, verdict="valid" if valid else "invalid", rationale=rationale)
+
+
+def p_valid(valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float]) -> float | None:
+    """P(valid) / (P(valid) + P(invalid)) from the natural log-probabilities of every spelling of the two labels.
+
+    None where neither label has any probability.
+    """
+    valid = float(np.logaddexp.reduce(np.fromiter(valid_logprobs, float)))
+    invalid = float(np.logaddexp.reduce(np.fromiter(invalid_logprobs, float)))
+    both = float(np.logaddexp(valid, invalid))
+    return None if both == -np.inf or np.isnan(both) else float(np.exp(min(0.0, valid - both)))
+
+
+def is_label(token: str, label: str) -> bool:
+    """Whether a token spells the label: case and outer white space aside, all of it and nothing else."""
+    return token.strip().casefold() == label.strip().casefold()
+
+
+def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -> dict[str, Any]:
+    """`readings` and `checks` tell verdicts of this way to judge from those of another, in results and in the cache."""
+    return {
+        "backend": backend,
+        "model": model,
+        "prompt": prompt.describe(),
+        "threshold": threshold,
+        "readings": READINGS,
+        "checks": CHECKS,
+    }
+
+
+def refuse_unfit(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1) -> None:
+    """Raises `SettingsError` where the prompt cannot be asked in the way that is wanted."""
+    if both_orders and not prompt.can_turn:
+        raise SettingsError(
+            f"scorers.judge.both_orders: {prompt.name!r} has its labels in one order; choose a prompt with "
+            "{{first}} and {{second}}, or leave both_orders out"
+        )
+    if samples > 1 and prompt.asks == "label":
+        raise SettingsError(
+            f"scorers.judge.samples: {prompt.name!r} asks for a label, whose probability needs no samples; choose a "
+            "prompt that asks for a rationale, or leave samples at 1"
+        )
+
+
+async def judge_groups(
+    groups: Sequence[Group],
+    prompt: JudgePrompt,
+    ask: Callable[[Sequence[Question]], Awaitable[Sequence[JudgeItem]]],
+    *,
+    threshold: float,
+    samples: int = 1,
+    both_orders: bool = False,
+) -> list[JudgeGroup]:
+    """One result a group in order, by asking `ask` (same length, same order) every distinct question once.
+
+    Candidates that fail for certain (`judge_checks`) ask nobody. samples: answers to each question. both_orders: each
+    question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.
+    """
+    prepared = await asyncio.to_thread(_prepared, groups, prompt, samples, both_orders)
+    distinct = list(
+        dict.fromkeys(
+            q for group in prepared for item in group if isinstance(item, tuple) for reading in item for q in reading
+        )
+    )
+    answers = dict(zip(distinct, await ask(distinct), strict=True))
+    return [
+        JudgeGroup(
+            id=str(group.id),
+            candidates=[
+                lowest([agreed([answers[q] for q in reading], threshold) for reading in item])
+                if isinstance(item, tuple)
+                else item
+                for item in items
+            ],
+        )
+        for group, items in zip(groups, prepared, strict=True)
+    ]
+
+
+def agreed(answers: Sequence[JudgeItem], threshold: float) -> JudgeItem:
+    """One verdict of several answers: their mean score, where an answer without one counts 1 or 0.
+
+    An answer without a verdict counts 0, and only where all are such is there none. One that failed fails them all.
+    """
+    scored = [one for one in answers if isinstance(one, JudgeScored)]
+    failed = [one for one in answers if isinstance(one, Failed)]
+    if failed:
+        return failed[0]
+    if len(scored) == 1 or all(one.verdict == "no_verdict" for one in scored):
+        return scored[0]
+    scores = [one.score if one.score is not None else float(one.valid) for one in scored]
+    verdict = judged(sum(scores) / len(scores), threshold)
+    agreeing = (one.rationale for one in scored if one.verdict == verdict.verdict and one.rationale)
+    return verdict.model_copy(update={"rationale": next(agreeing, None)})
+
+
+def lowest(verdicts: Sequence[JudgeItem]) -> JudgeItem:
+    """The verdict that counts among those on several readings of one candidate: a failed one, else the lowest score.
+
+    A verdict without a score counts 1 or 0.
+    """
+    failed = [one for one in verdicts if isinstance(one, Failed)]
+    scored = [one for one in verdicts if isinstance(one, JudgeScored)]
+    return failed[0] if failed else min(scored, key=lambda one: one.score if one.score is not None else one.valid)
+
+
+def _prepared(
+    groups: Sequence[Group], prompt: JudgePrompt, samples: int, both_orders: bool
+) -> list[list[JudgeItem | _Readings]]:
+    """For each candidate the questions of each reading, or its result where nobody need be asked."""
+    prepared: list[list[JudgeItem | _Readings]] = []
+    for group in groups:
+        problem, reference = group.problem, group.reference
+        if problem is None or reference is None:
+            raise InvalidRequest(f"group {group.id} needs problem and reference to be judged")
+        items: dict[str, JudgeItem | _Readings] = {}
+        for text in dict.fromkeys(group.candidates):
+            if not text.strip():
+                items[text] = Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
+                continue
+            fault = certain_fault(problem=problem, reference=reference, candidate=text)
+            if fault is not None:
+                items[text] = JudgeScored(valid=False, score=0.0, verdict="invalid", rationale=fault)
+                continue
+            items[text] = tuple(
+                tuple(
+                    prompt.question(
+                        problem=problem, reference=reference, candidate=reading, answer=group.answer, turned=turned
+                    )._replace(sample=n)
+                    for turned in ((False, True) if both_orders else (False,))
+                    for n in range(samples)
+                )
+                for reading in readings(text, group.answer or reference, problem=problem)
+            )
+        prepared.append([items[text] for text in group.candidates])
+    return prepared

@@ -1,0 +1,1 @@
+"""A scorer that works in other pods: the same contract over HTTP."""

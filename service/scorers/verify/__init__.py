@@ -1,0 +1,1 @@
+"""v_ans: is the final answer right?"""

@@ -1,0 +1,267 @@
+"""The pool against real processes that hang, die, eat memory, print and flood."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewright.service.core.workers.pool import Failure, Outcome, Value, WorkerPool
+from rewright.service.errors import Overloaded, ScorerUnavailable
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def pool(**changes: Any) -> Iterator[WorkerPool]:
+    limits = {
+        "workers": 1,
+        "cpu_s": 1.0,
+        "memory_mb": 256,
+        "queue": 100,
+        "first_try_s": 0.3,
+        "slow_workers": 1,
+        "slow_queue": 4,
+        **changes,
+    }
+    opened = WorkerPool("tests.service.core.pool_jobs:work", **limits)
+    opened.start()
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[WorkerPool]:
+    with pool(workers=2) as opened:
+        yield opened
+
+
+def run(opened: WorkerPool, *jobs: Any) -> list[Outcome]:
+    return asyncio.run(opened.run(list(jobs)))
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_gone(pids: list[int], seconds: float) -> list[int]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(exists(pid) for pid in pids):
+        time.sleep(0.05)
+    return [pid for pid in pids if exists(pid)]
+
+
+def test_results_come_in_order(shared: WorkerPool) -> None:
+    assert run(shared, *[["echo", n] for n in range(200)]) == [Value(n) for n in range(200)]
+
+
+def test_large_payloads_and_odd_characters_arrive_whole(shared: WorkerPool) -> None:
+    text = "é\x00\ud800" + "x" * 1_000_000
+    assert run(shared, ["echo", text]) == [Value(text)]
+
+
+@pytest.mark.parametrize(
+    ("job", "kind"),
+    [
+        (["spin", 60.0], "overran"),
+        (["spin_deaf"], "overran"),
+        (["in_c"], "overran"),
+        (["sleep", 60.0], "overran"),
+        (["half_a_message"], "overran"),
+        (["eat"], "out_of_memory"),
+        (["eat_quietly"], "out_of_memory"),
+        (["die"], "died"),
+        (["flood"], "died"),
+    ],
+)
+def test_a_bad_item_is_tried_twice_and_harms_no_neighbour(shared: WorkerPool, job: Any, kind: str) -> None:
+    outcomes = run(shared, ["echo", "before"], job, *[["echo", n] for n in range(20)])
+    bad = outcomes[1]
+    assert isinstance(bad, Failure)
+    assert (bad.kind, bad.tries) == (kind, 2)
+    assert outcomes[0] == Value("before")
+    assert outcomes[2:] == [Value(n) for n in range(20)]
+
+
+def test_the_slow_lane_gives_an_honest_item_its_full_time(shared: WorkerPool) -> None:
+    assert run(shared, ["spin", 0.6]) == [Value("spun")]
+
+
+def test_an_item_whose_worker_was_killed_is_tried_again(shared: WorkerPool, tmp_path: Path) -> None:
+    assert run(shared, ["die_once", str(tmp_path / "marker")]) == [Value("second try")]
+
+
+def test_an_exception_is_reported_by_type_alone(shared: WorkerPool) -> None:
+    assert run(shared, ["raise"]) == [Failure("raised", 1, "ValueError")]
+
+
+def test_printing_workers_are_silent(shared: WorkerPool, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(shared, ["print", 1000]) == [Value("printed")]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_poison_does_not_queue_before_the_innocent() -> None:
+    with pool() as opened:
+
+        async def both() -> tuple[float, float]:
+            started = time.monotonic()
+            poison = asyncio.create_task(opened.run([["spin", 60.0]] * 3))
+            await asyncio.sleep(0)
+            await opened.run([["echo", 1]])
+            innocent = time.monotonic() - started
+            await poison
+            return innocent, time.monotonic() - started
+
+        innocent, all_of_it = asyncio.run(both())
+    assert innocent < all_of_it - 1.0
+
+
+def test_an_item_that_lingers_gives_up_its_place() -> None:
+    """One place, two items that use nearly the whole first try: a third is answered before either."""
+    with pool(cpu_s=5.0, first_try_s=5.0) as opened:
+
+        async def both() -> list[str]:
+            done: list[str] = []
+            slow = asyncio.create_task(opened.run([["spin", 0.8]] * 2))
+            slow.add_done_callback(lambda _: done.append("slow"))
+            await asyncio.sleep(0)
+            await opened.run([["echo", 1]])
+            done.append("innocent")
+            assert await slow == [Value("spun")] * 2
+            await asyncio.sleep(0)
+            return done
+
+        assert asyncio.run(both()) == ["innocent", "slow"]
+
+
+def test_a_killed_child_is_replaced_by_one_that_was_ready() -> None:
+    with pool(slow_queue=0) as opened:
+        end = time.monotonic() + 30
+        while len(opened.child_pids()) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        ready = set(opened.child_pids())
+        died, after = run(opened, ["die"], ["pid"])
+        assert isinstance(died, Failure)
+        assert isinstance(after, Value)
+        assert after.value in ready
+
+
+def test_children_rehearse_before_they_work() -> None:
+    with pool(rehearsal=["leak", 0]) as opened:
+        assert run(opened, ["leaked"]) == [Value(1)]
+    with pool(rehearsal=["raise"]) as opened:
+        assert run(opened, ["echo", 1]) == [Failure("no_worker", 1)]
+
+
+def test_a_full_slow_lane_reports_the_first_failure_at_once() -> None:
+    with pool(slow_queue=1, cpu_s=2.0, first_try_s=0.1) as opened:
+        tries = sorted(o.tries for o in run(opened, *[["spin", 60.0]] * 5) if isinstance(o, Failure))
+    # One is at work and one waits; on a machine so loaded that waiting takes too long, that one is given up as well.
+    assert tries in ([1, 1, 1, 2, 2], [1, 1, 1, 1, 2])
+
+
+def test_what_waits_too_long_for_the_slow_lane_has_its_first_failure_reported() -> None:
+    """Eight items want 0.5 CPU seconds each of the one slow child, and may wait a second for it."""
+    with pool(slow_queue=10, cpu_s=0.5, first_try_s=0.1) as opened:
+        tries = [o.tries for o in run(opened, *[["spin", 60.0]] * 8) if isinstance(o, Failure)]
+    assert len(tries) == 8
+    assert set(tries) == {1, 2}
+
+
+def test_a_full_queue_refuses_at_once_and_queues_nothing() -> None:
+    with pool(queue=3, first_try_s=1.0) as opened:
+
+        async def crowd() -> None:
+            first = asyncio.create_task(opened.run([["sleep", 0.5]] + [["echo", 1]] * 2))
+            await asyncio.sleep(0.2)
+            with pytest.raises(Overloaded):
+                await opened.run([["echo", 2]] * 2)
+            assert len(await first) == 3
+
+        asyncio.run(crowd())
+
+
+def test_a_caller_who_left_is_skipped() -> None:
+    with pool(first_try_s=1.0) as opened:
+
+        async def leave() -> None:
+            left = asyncio.create_task(opened.run([["sleep", 0.2]] * 50))
+            await asyncio.sleep(0.1)
+            left.cancel()
+            started = time.monotonic()
+            assert await opened.run([["echo", 1]]) == [Value(1)]
+            assert time.monotonic() - started < 5
+
+        asyncio.run(leave())
+
+
+def test_children_are_recycled_and_leaking_ones_replaced() -> None:
+    with pool(recycle_after=5) as opened:
+        pids = [o.value for o in run(opened, *[["pid"]] * 12) if isinstance(o, Value)]
+        assert len(pids) == 12
+        assert len(set(pids)) == 3
+    with pool() as opened:
+        (leaked,) = run(opened, ["leak", 150])
+        (after,) = run(opened, ["pid"])
+        assert isinstance(leaked, Value)
+        assert isinstance(after, Value)
+        assert leaked.value != after.value
+
+
+def test_no_child_outlives_close_and_a_closed_pool_refuses() -> None:
+    with pool(workers=2) as opened:
+        run(opened, ["echo", 1])
+        pids = opened.child_pids()
+        assert pids
+    assert not wait_gone(pids, 5)
+    opened.close()
+    with pytest.raises(ScorerUnavailable):
+        run(opened, ["echo", 1])
+
+
+def test_no_child_outlives_a_killed_parent_and_main_needs_no_guard(tmp_path: Path) -> None:
+    """The script has no `__name__` guard: run again in a child it would start pools without end."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import asyncio
+            from rewright.service.core.workers.pool import WorkerPool
+            pool = WorkerPool("tests.service.core.pool_jobs:work",
+                              workers=2, cpu_s=60.0, memory_mb=256, queue=10, first_try_s=60.0,
+                              slow_workers=1, slow_queue=1)
+            pool.start()
+            async def stuck():
+                jobs = asyncio.create_task(pool.run([["spin_deaf"], ["sleep", 60.0]]))
+                while len(pool.child_pids()) < 4:  # two at work, two in reserve
+                    await asyncio.sleep(0.05)
+                print(*pool.child_pids(), flush=True)
+                await jobs
+            asyncio.run(stuck())
+            """
+        )
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 4
+        time.sleep(0.3)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        assert not wait_gone(pids, 5)

@@ -1,0 +1,151 @@
+"""What is left out and counted, what is drawn, and that the stages never share a problem."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewright.clients.http_client import RewardClient
+from rewright.trainer.data.corpus import by_rule, prepare_corpus
+from rewright.trainer.data.prompts import rewriting_prompt
+from rewright.trainer.data.samples import Sample
+from rewright.trainer.data.split import place_in_draw, stage_of
+from rewright.trainer.errors import CorpusError
+from rewright.trainer.models.policy import ChatFormat
+from rewright.trainer.recipes.blocks import Corpus, Source
+from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
+from tests.live_server import serve_app
+from tests.plain_scorers import plain_scorers
+from tests.service.scorers.tiny_models import TRIMS_AND_PRINTS_THE_DATE, tiny_tokenizer
+
+
+def problems(count, **changes):
+    return [{"id": f"p{n}", "problem": f"What is {n} + 1?", "solution": f"{n + 1}"} | changes for n in range(count)]
+
+
+def corpus_of(tmp_path, rows, name="data.jsonl", **options):
+    file = tmp_path / name
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return Corpus(sources=(Source(path=str(file)),), **options)
+
+
+def made(corpus, folder, filters=()):
+    return prepare_corpus(corpus, folder, settings=corpus.model_dump(mode="json"), filters=filters)
+
+
+@given(st.text(min_size=1), st.floats(0.01, 0.99))
+def test_a_problem_has_one_stage_and_a_higher_share_only_adds_to_stage_one(text, share):
+    stage = stage_of(text, share=share)
+    assert stage_of(text, share=share) == stage
+    if stage == "one":
+        assert stage_of(text, share=min(1.0, share + 0.1)) == "one"
+
+
+def test_draw_and_stage_are_independent():
+    hashes = [str(n) for n in range(4000)]
+    one = [place_in_draw(h, seed=3) for h in hashes if stage_of(h, share=0.5) == "one"]
+    assert abs(len(one) / 4000 - 0.5) < 0.05 and abs(sum(one) / len(one) - 0.5) < 0.05
+
+
+def test_stages_are_even_and_never_overlap_across_seeds_draws_and_order(tmp_path):
+    rows = problems(400)
+    ones, twos = set(), set()
+    for n, (seed, draw, order) in enumerate([(1, 100, 1), (2, 100, 1), (1, 60, -1), (9, None, 1)]):
+        stages = made(corpus_of(tmp_path, rows[::order], f"{n}.jsonl", seed=seed, draw=draw), tmp_path / str(n))
+        if draw:
+            assert len(stages.stage_one) == len(stages.stage_two) == draw // 2
+        ones |= {s.problem for s in stages.stage_one}
+        twos |= {s.problem for s in stages.stage_two}
+    assert not ones & twos and len(ones) + len(twos) == 400
+
+
+def test_the_same_recipe_gives_the_same_data_and_another_seed_another(tmp_path):
+    rows = problems(200)
+    one, again, other = (
+        made(corpus_of(tmp_path, rows, seed=seed, draw=50), tmp_path / name)
+        for seed, name in [(1, "a"), (1, "b"), (2, "c")]
+    )
+    assert one.stage_one == again.stage_one and one.data_hash == again.data_hash != other.data_hash
+
+
+def test_what_is_left_out_is_counted_listed_and_replaced(tmp_path):
+    rows = [*problems(60), {"id": "d", "problem": "What  is 1 + 1?", "solution": "2"}, {"problem": "", "solution": "x"}]
+    refused = by_rule("odd", lambda s: s.reference.endswith("7"))
+    stages = made(corpus_of(tmp_path, rows, draw=20), tmp_path / "c", [refused])
+    assert len(stages.stage_one) == len(stages.stage_two) == 10
+    assert not any(s.reference.endswith("7") for s in stages.stage_one + stages.stage_two)
+    report = json.loads((tmp_path / "c" / "report.json").read_text())
+    assert report["read"] == 62 and report["counts"]["duplicate"] == report["counts"]["empty"] == 1
+    assert report["looked_at"] == 20 + report["counts"].get("odd", 0)
+    assert {"id": "d", "source": "data.jsonl", "reason": "duplicate"} in report["left_out"]
+    assert report["data_hash"] == stages.data_hash
+
+
+def test_a_finished_corpus_is_read_back_and_never_mixed_with_another(tmp_path):
+    corpus = corpus_of(tmp_path, problems(20))
+    first = made(corpus, tmp_path / "c")
+    (tmp_path / "data.jsonl").unlink()
+    assert made(corpus, tmp_path / "c").stage_one == first.stage_one
+    with pytest.raises(CorpusError, match="seed"):
+        made(corpus.model_copy(update={"seed": 5}), tmp_path / "c")
+    (tmp_path / "c" / "stage_one.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(CorpusError, match="not what was written"):
+        made(corpus, tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"problem": "", "solution": ""}], "no sample is left"),
+        ([{"id": 1, "problem": "a", "solution": "b"}, {"id": 1, "problem": "c", "solution": "d"}], "unique"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_is_refused(tmp_path, rows, said):
+    with pytest.raises(CorpusError, match=said):
+        made(corpus_of(tmp_path, rows), tmp_path / "c")
+
+
+SHORT = ("What is 2 + 2?", "It is \\boxed{4}.")
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "reason"),
+    [
+        (*SHORT, None),
+        ("Say <|turn|> twice", "4", "control_tokens"),
+        ("What is 2 + 2?", "[ASK] me \\boxed{4}", "control_tokens"),
+        ("What is 2 + 2?", "so " * 300, "too_long"),
+        ("What is 2 + 2?", "so " * 70, "prompt_too_long"),
+        ("What is 2 + 2?", "<think> " * 3 + "4", None),
+    ],
+)
+def test_local_filters(problem, reference, reason):
+    chat = ChatFormat(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), args={}, date="2025-01-01")
+    prompt = rewriting_prompt("rewrite-small-v1")
+    corpus = Corpus(sources=(Source(path="x.jsonl"),), max_sample_tokens=250)
+    bare = chat.prompt_tokens(prompt.fill(problem=SHORT[0], solution=SHORT[1]))
+    sample = Sample("s", problem, reference, None, "x")
+    said = [f([sample]).get("s") for f in local_filters(corpus, prompt, chat, max_prompt_tokens=bare + 60)]
+    assert next((r for r in said if r), None) == reason
+
+
+def test_the_template_sees_the_pinned_date():
+    tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
+    rendered = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": "x"}], tokenize=False, **ChatFormat(tokenizer, args={}, date=date).variables
+        )
+        for date in ("2025-01-01", "2025-03-02")
+    ]
+    assert "01 Jan 2025" in rendered[0] and "02 Mar 2025" in rendered[1]
+
+
+def test_golds_that_the_verifier_cannot_read_are_found_by_asking_it():
+    samples = [
+        Sample("good", "p", "fine", "4", "x"),
+        Sample("bad", "p", "fail=bad_gold@verify", "?", "x"),
+        Sample("wrong", "p", "ans=0", "4", "x"),
+    ]
+    with serve_app(plain_scorers()) as server, RewardClient(server.url) as client:
+        assert unreadable_golds(client)(samples) == {"bad": "bad_gold"}

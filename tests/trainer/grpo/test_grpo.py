@@ -1,0 +1,239 @@
+"""Stage I with TRL's real trainer on a tiny random model, rewarded by the real app over HTTP, killed and resumed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.live_server import free_port
+from tests.trainer.service_process import killable_service
+from tests.trainer.tiny_run import write_backbone, write_problems, write_recipe
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENT = 90
+
+
+@pytest.fixture(scope="module")
+def service():
+    with killable_service(free_port()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory, service):
+    folder = tmp_path_factory.mktemp("parts")
+    return {
+        "model": write_backbone(folder / "model"),
+        "problems": write_problems(folder / "problems.jsonl"),
+        "url": service.url,
+    }
+
+
+def run(recipe_file, **options):
+    from rewright.trainer.grpo.train import train
+    from rewright.trainer.recipes.grpo import load_recipe
+
+    return train(load_recipe(recipe_file), **options)
+
+
+def history(output):
+    rows = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return [row for row in rows if "reward" in row]
+
+
+def wait_for(path, what=Path.exists):
+    deadline = time.monotonic() + PATIENT
+    while not what(path):
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def unbroken(parts, tmp_path_factory):
+    """Four steps in one go."""
+    output = tmp_path_factory.mktemp("unbroken") / "run"
+    recipe = write_recipe(output.parent / "recipe.yaml", output=output, **parts)
+    assert run(recipe) == output / "adapter"
+    return output
+
+
+def test_a_run_leaves_an_adapter_that_moved_a_card_plots_and_a_log(unbroken):
+    rows = history(unbroken)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(row["rewright/yield"] > 0 and row["rewright/without_reward"] == 0 for row in rows)
+    assert any(row["frac_reward_zero_std"] < 1 for row in rows)
+    weights = load_file(unbroken / "adapter" / "adapter_model.safetensors")
+    assert any(name.endswith("lora_B.weight") and w.abs().max() > 0 for name, w in weights.items())
+    layers = {name.split(".")[-3] for name in weights}
+    assert layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    card = (unbroken / "adapter" / "README.md").read_text()
+    (start,) = json.loads((unbroken / "provenance.json").read_text())
+    for recorded in (start["data_hash"]["stage_one"], "plain-nll", "prompts_per_step: 2", "library_name: peft"):
+        assert recorded in card
+    for name in ("reward", "yield", "nll", "diversity"):
+        assert (unbroken / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert list((unbroken / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_the_adapter_loads_again_and_rewrites(unbroken):
+    from rewright.trainer.models.rewriter import load_rewriter
+
+    rewriter = load_rewriter(unbroken / "adapter")
+    assert rewriter.distance_from_backbone() > 0
+    assert isinstance(rewriter.rewrite("What is 1 plus 1?", "It is \\boxed{2}.", max_tokens=4), str)
+
+
+def test_killed_with_its_service_and_resumed_it_ends_where_an_unbroken_run_ends(parts, service, unbroken, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
+    command = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for(output / "checkpoint-2" / "trainer_state.json")
+        process.send_signal(signal.SIGKILL)
+    service.kill()
+    assert not (output / "adapter").exists()
+    service.start()
+    run(recipe)
+    assert [row["step"] for row in history(output)] == [1, 2, 3, 4]
+    assert [row["reward"] for row in history(output)] == pytest.approx([row["reward"] for row in history(unbroken)])
+    expected = load_file(unbroken / "adapter" / "adapter_model.safetensors")
+    found = load_file(output / "adapter" / "adapter_model.safetensors")
+    assert expected.keys() == found.keys()
+    assert all((expected[name] - found[name]).abs().max() < 1e-6 for name in expected)
+    assert len(json.loads((output / "provenance.json").read_text())) == 2
+
+
+def test_killed_behind_its_last_step_it_takes_no_further_one(parts, unbroken, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(unbroken, output)
+    shutil.rmtree(output / "adapter")
+    run(write_recipe(tmp_path / "recipe.yaml", output=output, **parts))
+    assert [row["step"] for row in history(output)] == [1, 2, 3, 4]
+    name = "adapter_model.safetensors"
+    expected, found = load_file(unbroken / "adapter" / name), load_file(output / "adapter" / name)
+    assert all(expected[key].equal(found[key]) for key in expected.keys() | found.keys())
+
+
+def test_told_to_stop_it_finishes_its_step_and_goes_on_from_there(parts, unbroken, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, keeping={"save_steps": 100}, **parts)
+    command = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "1/4" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        said = process.stderr.read()
+    assert process.returncode == 143 and "Run the same command again" in said and "Traceback" not in said
+    (checkpoint,) = output.glob("checkpoint-*")
+    assert checkpoint.name in {"checkpoint-2", "checkpoint-3"} and not (output / "adapter").exists()
+    run(recipe)
+    assert [row["reward"] for row in history(output)] == pytest.approx([row["reward"] for row in history(unbroken)])
+
+
+def test_while_the_service_is_away_training_waits_and_then_goes_on(parts, service, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, training={"max_steps": 8}, **parts)
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(run(recipe)))
+    thread.start()
+    wait_for(output / "checkpoint-2" / "trainer_state.json")
+    service.kill()
+    time.sleep(2)
+    assert thread.is_alive() and not (output / "checkpoint-8").exists()
+    service.start()
+    thread.join(PATIENT)
+    assert ended == [output / "adapter"] and [row["step"] for row in history(output)] == list(range(1, 9))
+    assert all(row["rewright/without_reward"] == 0 for row in history(output))
+
+
+def test_a_service_away_for_longer_than_the_patience_ends_the_run_with_a_checkpoint(parts, service, tmp_path):
+    from rewright.trainer.errors import ServiceTrouble
+
+    output = tmp_path / "run"
+    changes = {"reward": {"patience_s": 1.5}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500}}
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **changes, **parts)
+    said = []
+
+    def train():
+        with pytest.raises(ServiceTrouble) as trouble:
+            run(recipe)
+        said.append(str(trouble.value))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    wait_for(output / "runs", lambda runs: any(runs.rglob("events.out.tfevents.*")))
+    time.sleep(2)
+    service.kill()
+    thread.join(PATIENT)
+    service.start()
+    (message,) = said
+    (checkpoint,) = output.glob("checkpoint-*")
+    assert f"step {checkpoint.name.removeprefix('checkpoint-')}" in message and "again" in message
+    assert (checkpoint / "trainer_state.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"corpus": {"sources": [{"path": "absent.jsonl"}]}}, "no file 'absent.jsonl'"),
+        ({"corpus": {"sources": [{"path": "PROBLEMS", "answer": "gold"}]}}, "'gold'"),
+        ({"backbone": {"model": "./nowhere"}}, "no folder './nowhere'"),
+        ({"prompt": {"file": "absent"}}, "the prompt 'absent'"),
+        ({"training": {"micro_batch": 3}}, "training.micro_batch"),
+        ({"training": {"prompts_per_step": 200, "micro_batch": 8}}, "fewer than training.prompts_per_step"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(parts, tmp_path, capsys, changes, said):
+    text = json.dumps(changes).replace("PROBLEMS", str(parts["problems"]))
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=tmp_path / "run", **json.loads(text), **parts)
+    assert command("--config", str(recipe)) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def command(*arguments):
+    import argparse
+
+    from rewright.trainer.commands.train import add
+
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    options = parser.parse_args(["train", "grpo", *arguments])
+    return options.run(options)
+
+
+def test_the_environment_of_ranks_is_checked_before_anything_else(monkeypatch, parts, tmp_path, capsys):
+    monkeypatch.setitem(os.environ, "WORLD_SIZE", "3")
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=tmp_path / "run", **parts)
+    assert command("--config", str(recipe)) == 2
+    assert "3 processes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_ranks_train_and_resume(parts, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
+    for steps in (2, 4):
+        ranks = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            "-m",
+            "rewright.trainer",
+            "grpo",
+        ]
+        subprocess.run(
+            [*ranks, "--config", str(recipe), "--set", f"training.max_steps={steps}"], cwd=ROOT, check=True, timeout=200
+        )
+    assert [row["step"] for row in history(output)] == [1, 2, 3, 4]

@@ -1,0 +1,78 @@
+"""Whose folder it is, and which checkpoint is whole."""
+
+import json
+
+import pytest
+
+from rewright.trainer.errors import RunFolderError
+from rewright.trainer.recipes.grpo import load_recipe
+from rewright.trainer.runs.train_folder import RunFolder
+
+
+def recipe(*changes):
+    return load_recipe("grpo-small-cpu", changes)
+
+
+def checkpoint(folder, step, *, without=None):
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    for name in ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt"):
+        (path / name).write_bytes(b"x")
+    (path / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    if without == "half a state":
+        (path / "trainer_state.json").write_text('{"global_st')
+    elif without:
+        (path / without).unlink()
+
+
+@pytest.mark.parametrize("lost", ["trainer_state.json", "half a state", "optimizer.pt", "adapter_model.safetensors"])
+def test_a_checkpoint_cut_short_is_passed_over(tmp_path, lost):
+    checkpoint(tmp_path, 9)
+    checkpoint(tmp_path, 10, without=lost)
+    last = RunFolder(tmp_path).last_checkpoint()
+    assert last is not None and last.name == "checkpoint-9"
+
+
+def test_the_newest_is_by_number_and_none_is_none(tmp_path):
+    assert RunFolder(tmp_path / "absent").last_checkpoint() is None
+    for step in (2, 10, 9):
+        checkpoint(tmp_path, step)
+    assert RunFolder(tmp_path).last_checkpoint().name == "checkpoint-10"
+
+
+def test_a_run_goes_on_in_its_folder_even_with_another_address_or_end(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(recipe(), resume=True)
+    folder.claim(
+        recipe("reward.base_urls=http://other:1", "training.max_steps=99", "keeping.save_steps=7"), resume=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "resume", "said"),
+    [
+        (["training.learning_rate=0.1"], True, "training.learning_rate was 1e-05, is 0.1"),
+        (["reward.variant=soft"], True, "reward.variant was 'full'"),
+        ([], False, "holds a run already"),
+    ],
+)
+def test_another_run_is_refused(tmp_path, changes, resume, said):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(recipe(), resume=True)
+    checkpoint(folder.path, 1)
+    with pytest.raises(RunFolderError, match=said):
+        folder.claim(recipe(*changes), resume=resume)
+
+
+def test_other_peoples_files_are_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        RunFolder(tmp_path).claim(recipe(), resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_recipe_that_came_to_nothing_may_be_mended(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(recipe("reward.variant=soft"), resume=True)
+    folder.claim(recipe(), resume=True)
+    assert load_recipe(folder.path / "recipe.yaml") == recipe()

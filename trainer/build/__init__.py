@@ -1,0 +1,1 @@
+"""Stage II: generate, verify, fall back; a dataset folder at the end."""

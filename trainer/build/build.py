@@ -1,0 +1,274 @@
+"""Stage II (paper §3.5, D): a rewritten SFT dataset by generate, verify, fall back, and the baselines.
+
+    sft            the references as they are
+    sdft           π0 with the fixed rewriting prompt
+    mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft
+    agent          a trained rewriter
+
+Promises: everything that can be wrong is looked at before the model is loaded; every check goes over HTTP; generation
+and scoring overlap; a build that was killed goes on with its next row, and in float32 with transformers ends with the
+bytes of an undisturbed one; while the service is away the build waits, and past the patience it stops with what is
+written kept. Trouble of the service never becomes a fallback.
+
+Not covered: retries of a candidate (the paper has none), training on the result (`rewright.trainer.sft.train`).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rewright.clients.cli.progress import ProgressBar
+from rewright.trainer.build.checks import Checks, open_checks
+from rewright.trainer.build.corpus import BuildCorpus, stage_two
+from rewright.trainer.build.finish import Facts, diversity_of, finish
+from rewright.trainer.build.folder import BuildFolder
+from rewright.trainer.build.rows import as_line, row_of
+from rewright.trainer.build.stream import BuildStream, Settled, Step
+from rewright.trainer.data.prompts import Prompt, rewriting_prompt
+from rewright.trainer.generation.base import Decoding
+from rewright.trainer.generation.engine import Generator, open_generator
+from rewright.trainer.models.adapter_folder import Rendering, adapter_sha256, rendering_of, rewriter_of
+from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
+from rewright.trainer.recipes.build import BuildRecipe, Shard
+from rewright.trainer.runs.preflight import Served, api_key, check_service, misfits
+from rewright.trainer.runs.row_file import RowFile, origins_in
+
+log = logging.getLogger(__name__)
+BATCHES_A_BLOCK = 4
+SPARE_BLOCKS = 3
+"""Blocks held beside those under way in the model: room for the service to lag behind."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a build consists of before a weight is loaded."""
+
+    recipe: BuildRecipe
+    adapter: Path | None
+    rendering: Rendering
+    chat: ChatFormat
+    steps: list[Step]
+    corpus: BuildCorpus
+    part: range
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+    row_provenance: dict[str, Any]
+
+    @property
+    def block_size(self) -> int:
+        return _block_size(self.recipe)
+
+
+@dataclass
+class Session:
+    """One run of the command. seconds: of the stream alone, without loading; busy seconds are within them."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    generator_busy_s: float = 0.0
+    service_busy_s: float = 0.0
+
+
+def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
+    """Build until the last row; the dataset's file. A finished build is left as it is.
+
+    Raises `TrainerError` for all that its user can mend; what was written until then is kept and gone on with.
+    """
+    rewriting = rewriting_prompt(recipe.prompt.file)
+    solving = Prompt.load(recipe.solve_prompt, places={"problem"})
+    adapter = Path(recipe.adapter).expanduser() if recipe.adapter is not None else None
+    adapter_hash = adapter_sha256(adapter) if adapter is not None else None
+    folder = BuildFolder(Path(recipe.keeping.output).expanduser())
+    if shard is not None:
+        folder = folder.shard(shard.folder)
+    with folder.lock():
+        served = check_service(recipe.service.as_reward())
+        rendering = (rendering_of(adapter) if adapter is not None else None) or Rendering(
+            rewriting, served.template_args, served.template_date
+        )
+        prepared = _prepare(
+            recipe, folder, served, rendering, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
+        )
+        folder.claim(prepared.settings)
+        report = folder.report()
+        if report is not None and folder.dataset(recipe.keeping.format).is_file():
+            log.info("%s is finished already", folder.path)
+            return folder.dataset(recipe.keeping.format)
+        return _build(prepared, folder)
+
+
+def _prepare(
+    recipe: BuildRecipe,
+    folder: BuildFolder,
+    served: Served,
+    rendering: Rendering,
+    solving: Prompt,
+    *,
+    adapter: Path | None,
+    adapter_hash: str | None,
+    shard: Shard | None,
+) -> _Prepared:
+    located = locate(recipe.backbone)
+    chat = ChatFormat(load_tokenizer(located), args=rendering.args, date=rendering.date)
+    for misfit in misfits(served, located, chat):
+        log.warning(misfit)
+    corpus = stage_two(recipe, folder.corpus, prompt=rendering.prompt, chat=chat, located=located)
+    block_size = _block_size(recipe)
+    part = corpus.part(shard, block_size=block_size)
+    steps = _steps(recipe, rewriting=rendering.prompt, solving=solving)
+    settings = {
+        "method": recipe.method,
+        "success_only": recipe.success_only,
+        "format": recipe.keeping.format,
+        "backbone": {"revision": located.revision, "precision": recipe.backbone.precision},
+        "adapter": adapter_hash,
+        "prompts": {step.origin: step.prompt.sha256 for step in steps},
+        "template": {"sha256": chat.template_sha256, "args": chat.args, "date": chat.date},
+        "generation": recipe.generation.model_dump(mode="json") if steps else None,
+        "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size, "block_size": block_size},
+        "scorers": _scorers(served),
+        "shard": list(shard) if shard is not None else None,
+    }
+    provenance = {
+        "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size},
+        "backbone": {"model": located.name, "revision": located.revision},
+        "adapter": adapter_hash,
+        "prompts": {step.origin: {"name": step.prompt.name, "sha256": step.prompt.sha256} for step in steps},
+        "service": {"version": served.info.get("version"), "scorers": served.info["scorers"]},
+    }
+    row_provenance = {
+        "method": recipe.method,
+        "backbone": located.revision or located.name,
+        "adapter": adapter_hash,
+        "service": str(served.info.get("version")),
+        "corpus": corpus.data_hash,
+    }
+    log.info("%d samples of Stage II, left out: %s", corpus.size, corpus.left_out or "none")
+    return _Prepared(recipe, adapter, rendering, chat, steps, corpus, part, settings, provenance, row_provenance)
+
+
+def _steps(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Step]:
+    rewrite = Step("rewrite", rewriting)
+    return {
+        "sft": [],
+        "sdft": [rewrite],
+        "mind_the_gap": [Step("self_solve", solving), rewrite],
+        "agent": [rewrite],
+    }[recipe.method]
+
+
+def _block_size(recipe: BuildRecipe) -> int:
+    return BATCHES_A_BLOCK * recipe.generation.batch_size
+
+
+def _scorers(served: Served) -> dict[str, Any]:
+    """Which models judge and score: a build does not change them in the middle."""
+    return {
+        name: {"model": scorer.get("model"), "revision": scorer.get("revision")}
+        for name, scorer in served.info["scorers"].items()
+    }
+
+
+def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
+    recipe = prepared.recipe
+    ids = (sample.id for sample in prepared.corpus.samples(prepared.part))
+    origins = origins_in(folder.rows, ids)
+    session = Session()
+    with (
+        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward())) as (checks, loop),
+        RowFile(folder.rows) as rows,
+    ):
+        if rows.rows < len(prepared.part):
+            if rows.rows:
+                log.info("going on with row %d of %d", rows.rows + 1, len(prepared.part))
+            _stream(prepared, rows, checks, loop, session, passed=rows.rows - origins["reference"])
+
+        def diversity(texts: Sequence[str]) -> float | None:
+            return asyncio.run_coroutine_threadsafe(checks.diversity(texts), loop).result()
+
+        facts = Facts(
+            method=recipe.method,
+            success_only=recipe.success_only,
+            format=recipe.keeping.format,
+            rewriter=rewriter_of(prepared.adapter),
+            samples=len(prepared.part),
+            left_out=prepared.corpus.left_out,
+            settings=prepared.settings,
+            provenance=prepared.provenance,
+            diversity=diversity_of(folder.rows, success_only=recipe.success_only, diversity=diversity),
+            session=vars(session),
+        )
+    return finish(folder, facts)
+
+
+def _stream(
+    prepared: _Prepared,
+    rows: RowFile,
+    checks: Checks,
+    loop: asyncio.AbstractEventLoop,
+    session: Session,
+    *,
+    passed: int,
+) -> None:
+    recipe, block_size, part = prepared.recipe, prepared.block_size, prepared.part
+    # The block that a kill tore is made again whole, so that its batches are the same; its written rows are left out.
+    start = rows.rows // block_size * block_size
+    again = rows.rows - start
+    with _generator(prepared) as generator, ProgressBar(len(part), unit="rows", done=rows.rows) as bar:
+
+        def take(block: list[Settled]) -> None:
+            nonlocal again, passed
+            fresh, again = block[again:], max(0, again - len(block))
+            tokens_of = prepared.chat.tokens_of
+            made = [row_of(*s, provenance=prepared.row_provenance, tokens_of=tokens_of) for s in fresh]
+            rows.append(as_line(row) for row in made)
+            passed += sum(row["origin"] != "reference" for row in made)
+            session.rows += len(made)
+            bar.advance(len(made), note=f"yield {passed / rows.rows:.1%}" if prepared.steps and rows.rows else "")
+
+        under_way = generator.under_way if generator is not None else recipe.service.concurrency
+        stream = BuildStream(
+            prepared.corpus.samples(range(part.start + start, part.stop)),
+            prepared.steps,
+            checks,
+            loop,
+            take,
+            batch_size=recipe.generation.batch_size,
+            block_size=block_size,
+            window=SPARE_BLOCKS + -(-under_way // block_size),
+        )
+        began = time.monotonic()
+        try:
+            if generator is None:
+                stream.drain()
+            else:
+                for answer in generator.run(stream):
+                    stream.answered(answer)
+        finally:
+            session.seconds = time.monotonic() - began
+            session.generator_busy_s = generator.busy_s if generator is not None else 0.0
+            session.service_busy_s = checks.service_busy_s
+
+
+@contextmanager
+def _generator(prepared: _Prepared) -> Iterator[Generator | None]:
+    """None where the method writes nothing."""
+    if not prepared.steps:
+        yield None
+        return
+    g = prepared.recipe.generation
+    with open_generator(
+        prepared.recipe.backbone,
+        adapter=prepared.adapter,
+        decoding=Decoding(g.max_tokens, g.temperature, g.top_p, g.seed),
+        engine=g.engine,
+        batch_size=g.batch_size,
+        template_args=prepared.rendering.args,
+        template_date=prepared.rendering.date,
+    ) as generator:
+        yield generator

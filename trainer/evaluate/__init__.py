@@ -1,0 +1,1 @@
+"""Benchmarks, accuracy with intervals, and drift from π0."""

@@ -1,0 +1,175 @@
+"""Decoding with transformers: one batch after another, each padded on the left and written until its last answer ends.
+
+Promises: the batches are those of the source, so that the same batches give the same texts (float32, same machine); a
+batch that does not fit into the device's memory is halved until it does; an answer ends at its own row's limit,
+whatever its neighbours' prompts are.
+
+Not covered: continuous batching, speculation, models spread over several devices.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from rewright.trainer.errors import BackboneError, first_line
+from rewright.trainer.generation.base import Answered, Asked, BusyTime, Decoding, Source, seed_of
+from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer, resolved_dtype
+from rewright.trainer.recipes.blocks import Backbone
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class TransformersEngine:
+    def __init__(
+        self,
+        located: Located,
+        backbone: Backbone,
+        chat: ChatFormat,
+        decoding: Decoding,
+        *,
+        adapter: Path | None,
+        batch_size: int,
+    ) -> None:
+        self.batch_size = batch_size
+        self.under_way = batch_size
+        self._chat = chat
+        self._decoding = decoding
+        self._tokenizer: Any = load_tokenizer(located)
+        cuda = backbone.device == "auto" and torch.cuda.is_available()
+        self._device = torch.device("cuda" if cuda else "cpu")
+        model: Any = load_model(located, backbone)
+        self._stop = _stop_ids(model, self._tokenizer, chat)
+        self._window = _window(model, self._tokenizer)
+        if adapter is not None:
+            model = with_adapter(model, adapter, merge=resolved_dtype(backbone) == torch.float32)
+        self._model = model.requires_grad_(False).eval().to(self._device)
+        # Whatever `generate` is not told it takes from the model's own defaults: there shall be none.
+        self._model.generation_config = GenerationConfig()
+        self._busy = BusyTime()
+
+    @property
+    def busy_s(self) -> float:
+        return self._busy.seconds
+
+    def run(self, source: Source) -> Iterator[Answered]:
+        while (batch := source.next_batch(wait=True)) is not None:
+            yield from self._answers(batch)
+
+    def describe(self) -> dict[str, Any]:
+        import transformers
+
+        return {
+            "name": "transformers",
+            "version": transformers.__version__,
+            "precision": str(self._model.dtype).removeprefix("torch."),
+            "device": self._device.type,
+            "batch_size": self.batch_size,
+        }
+
+    def close(self) -> None:
+        del self._model
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _answers(self, batch: Sequence[Asked]) -> list[Answered]:
+        with self._busy:
+            prompts = [self._chat.prompt_ids(asked.messages) for asked in batch]
+            room = [min(self._decoding.max_tokens, self._window - len(ids)) for ids in prompts]
+            fitting = [place for place, tokens in enumerate(room) if tokens > 0]
+            written = iter(self._halving([prompts[p] for p in fitting], [room[p] for p in fitting]))
+            return [
+                self._answered(asked, next(written))
+                if room[place] > 0
+                else Answered(asked.key, "", 0, "prompt_too_long")
+                for place, asked in enumerate(batch)
+            ]
+
+    def _answered(self, asked: Asked, written: tuple[list[int], bool]) -> Answered:
+        ids, ended = written
+        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Answered(asked.key, str(text).strip(), len(ids), "stop" if ended else "length")
+
+    def _halving(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
+        if not prompts:
+            return []
+        try:
+            return self._write(prompts, room)
+        except torch.OutOfMemoryError as error:
+            if len(prompts) == 1:
+                raise BackboneError(
+                    f"one prompt of {len(prompts[0])} tokens with up to {room[0]} new ones does not fit into "
+                    f"{self._device}; lower generation.max_tokens, or use a smaller precision"
+                ) from error
+        torch.cuda.empty_cache()
+        middle = len(prompts) // 2
+        return self._halving(prompts[:middle], room[:middle]) + self._halving(prompts[middle:], room[middle:])
+
+    @torch.inference_mode()
+    def _write(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
+        """New ids without the end of turn, and whether it came, a prompt. prompts: (B, ≤ T) ids; room: (B,) tokens."""
+        longest = max(map(len, prompts))
+        pad = int(self._tokenizer.pad_token_id)
+        ids_BT = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in prompts], device=self._device)
+        mask_BT = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=self._device)
+        if self._decoding.temperature > 0:
+            torch.manual_seed(seed_of(self._decoding.seed, prompts))
+        out_BT = self._model.generate(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            generation_config=self._config(max(room), pad),
+            stopping_criteria=StoppingCriteriaList([_RoomOfEachRow(room, longest)]),
+        )
+        return [self._cut(row[:limit]) for row, limit in zip(out_BT[:, longest:].tolist(), room, strict=True)]
+
+    def _cut(self, new: list[int]) -> tuple[list[int], bool]:
+        end = next((place for place, token in enumerate(new) if token in self._stop), None)
+        return (new, False) if end is None else (new[:end], True)
+
+    def _config(self, max_new_tokens: int, pad: int) -> GenerationConfig:
+        d = self._decoding
+        sampling = {"temperature": d.temperature, "top_p": d.top_p, "top_k": 0} if d.temperature > 0 else {}
+        return GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=d.temperature > 0,
+            eos_token_id=sorted(self._stop),
+            pad_token_id=pad,
+            **sampling,
+        )
+
+
+class _RoomOfEachRow(StoppingCriteria):
+    """Ends a row when it has written as many tokens as it has room for."""
+
+    def __init__(self, room: Sequence[int], prompt_length: int) -> None:
+        self._ends = torch.tensor(room) + prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> Any:
+        return input_ids.shape[1] >= self._ends.to(input_ids.device)
+
+
+def with_adapter(model: "PreTrainedModel", adapter: Path, *, merge: bool) -> Any:
+    """Raises `BackboneError` where the adapter does not fit."""
+    from peft import PeftModel
+
+    try:
+        wrapped: Any = PeftModel.from_pretrained(model, str(adapter))
+    except Exception as error:
+        raise BackboneError(f"the adapter {adapter} does not fit onto the backbone: {first_line(error)}") from error
+    # In bfloat16 a small update would be lost in the rounding of the weight that it is added to.
+    return wrapped.merge_and_unload() if merge else wrapped
+
+
+def _stop_ids(model: "PreTrainedModel", tokenizer: Any, chat: ChatFormat) -> frozenset[int]:
+    """What ends an answer: the model's and the tokenizer's own, and the template's end of turn (a GGUF may lack it)."""
+    own = model.generation_config.eos_token_id if model.generation_config is not None else None
+    known = own if isinstance(own, list) else [own]
+    return frozenset(t for t in [*known, tokenizer.eos_token_id, chat.end_of_turn()] if t is not None)
+
+
+def _window(model: "PreTrainedModel", tokenizer: Any) -> int:
+    stated = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return int(stated) if isinstance(stated, int) and stated > 0 else int(min(tokenizer.model_max_length, 10**9))

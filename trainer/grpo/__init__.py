@@ -1,0 +1,1 @@
+"""Stage I: GRPO with LoRA on the frozen backbone, rewards over HTTP."""

@@ -1,0 +1,177 @@
+"""Stage I (paper §3.3): the rewriter R_φ, LoRA on a frozen π0, trained by GRPO on the service's gated reward.
+
+Promises: everything that can be wrong is looked at before the model is loaded (`preflight`, corpus, batch sizes); a run
+that was killed goes on from its last whole checkpoint, with its steps, optimizer, data order and log; while the service
+is away training waits, and past the patience, or told by SIGTERM, it ends with a checkpoint; nothing scores here:
+rewards come over HTTP through `rewright.clients.adapters.trl`.
+
+Not covered: full-parameter training, several updates a generation, evaluation on benchmarks.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rewright.clients.http_client import RewardClient
+from rewright.clients.wire import RewrightError
+from rewright.trainer.data.corpus import Stages, prepare_corpus
+from rewright.trainer.data.prompts import Prompt, rewriting_prompt
+from rewright.trainer.errors import CorpusError, ServiceTrouble
+from rewright.trainer.grpo.model_card import model_card
+from rewright.trainer.grpo.plots import write_plots
+from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
+from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer, locate, lora_config
+from rewright.trainer.recipes.grpo import GrpoRecipe
+from rewright.trainer.recipes.loader import as_yaml
+from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
+from rewright.trainer.runs.preflight import Served, api_key, check_service, misfits
+from rewright.trainer.runs.train_folder import RunFolder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from trl import GRPOTrainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a run consists of before a weight is loaded."""
+
+    located: Located
+    tokenizer: "PreTrainedTokenizerBase"
+    chat: ChatFormat
+    prompt: Prompt
+    stages: Stages
+    provenance: dict[str, Any]
+
+
+def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
+    """Train until the recipe's end; the folder of the final adapter.
+
+    Raises `TrainerError` for all that its user can mend. After `ServiceTrouble` in the middle of a run there is a
+    checkpoint of the last finished step to go on from.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    first_rank = int(os.environ.get("RANK", "0")) == 0
+    recipe.training.accumulation(ranks)
+    prompt = rewriting_prompt(recipe.prompt.file)
+    served = check_service(recipe.reward)
+    folder = RunFolder(Path(recipe.keeping.output).expanduser())
+    if first_rank:
+        folder.claim(recipe, resume=resume)
+    config = grpo_config(recipe, folder.path, ranks=ranks)
+    # The first process makes the corpus, the others read it back.
+    with config.main_process_first(desc="corpus"):
+        prepared = _prepare(recipe, folder, prompt, served)
+    if first_rank:
+        folder.note_provenance(prepared.provenance)
+    from rewright.trainer.runs.resuming import train_to_the_end
+
+    trainer = _trainer(recipe, prepared, config)
+    try:
+        train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
+    except RewrightError as error:
+        _leave_a_checkpoint(trainer, folder)
+        raise ServiceTrouble(
+            f"stopped at step {trainer.state.global_step}, since the reward service gave no rewards: {error.message}. "
+            "Run the same command again to go on from there"
+        ) from error
+    return _finish(recipe, folder, trainer, prepared)
+
+
+def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served) -> _Prepared:
+    located = locate(recipe.backbone)
+    tokenizer = load_tokenizer(located)
+    chat = ChatFormat(tokenizer, args=served.template_args, date=served.template_date)
+    for misfit in misfits(served, located, chat):
+        log.warning(misfit)
+    backbone = {"model": located.name, "revision": located.revision, "template": chat.template_sha256}
+    settings = {
+        "corpus": recipe.corpus.model_dump(mode="json"),
+        "prompt": {"sha256": prompt.sha256, "max_tokens": recipe.prompt.max_tokens},
+        "backbone": backbone,
+    }
+    stages = _corpus(recipe, folder, prompt, chat, settings)
+    log.info("Stage I has %d samples, left out: %s", len(stages.stage_one), stages.counts or "none")
+    if len(stages.stage_one) < recipe.training.prompts_per_step:
+        raise CorpusError(
+            f"Stage I has {len(stages.stage_one)} samples, fewer than training.prompts_per_step = "
+            f"{recipe.training.prompts_per_step}; left out were {stages.counts}"
+        )
+    provenance = {
+        "data_hash": stages.data_hash,
+        "samples": {"stage_one": len(stages.stage_one), "stage_two": len(stages.stage_two)},
+        "left_out": stages.counts,
+        "backbone": backbone,
+        "prompt": {"name": prompt.name, "sha256": prompt.sha256},
+        "template": {"args": chat.args, "date": chat.date},
+        "service": {"version": served.info.get("version"), "scorers": served.info["scorers"]},
+    }
+    return _Prepared(located, tokenizer, chat, prompt, stages, provenance)
+
+
+def _corpus(
+    recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, chat: ChatFormat, settings: Mapping[str, Any]
+) -> Stages:
+    filters = local_filters(recipe.corpus, prompt, chat, max_prompt_tokens=recipe.prompt.max_tokens)
+    if not recipe.corpus.check_golds:
+        return prepare_corpus(recipe.corpus, folder.corpus, settings=settings, filters=filters)
+    with RewardClient(list(recipe.reward.base_urls), api_key=api_key(recipe.reward), deadline_s=None) as client:
+        try:
+            return prepare_corpus(
+                recipe.corpus, folder.corpus, settings=settings, filters=[*filters, unreadable_golds(client)]
+            )
+        except RewrightError as error:
+            raise ServiceTrouble(f"cannot check the gold answers: {error.message}") from None
+
+
+def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
+    from trl import GRPOTrainer
+
+    trainer = GRPOTrainer(
+        model=load_model(prepared.located, recipe.backbone),
+        reward_funcs=reward_function(recipe),
+        args=config,
+        train_dataset=data_set(prepared.stages.stage_one, prepared.prompt),
+        processing_class=prepared.tokenizer,
+        peft_config=lora_config(recipe.lora),
+    )
+    # Not through the config: it is written down as JSON, and the pinned clock is a function.
+    trainer.chat_template_kwargs = prepared.chat.variables
+    return trainer
+
+
+def _leave_a_checkpoint(trainer: "GRPOTrainer", folder: RunFolder) -> None:
+    step = trainer.state.global_step
+    last = folder.last_checkpoint()
+    if step > 0 and (last is None or last.name != f"checkpoint-{step}"):
+        trainer._save_checkpoint(trainer.model, trial=None)
+
+
+def _finish(recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", prepared: _Prepared) -> Path:
+    trainer.save_model(str(folder.adapter))
+    if not trainer.is_world_process_zero():
+        return folder.adapter
+    trainer.save_state()
+    history = trainer.state.log_history
+    # An unpacked GGUF lies in this machine's cache; the adapter should name what the recipe names.
+    adapter_config = folder.adapter / "adapter_config.json"
+    content = json.loads(adapter_config.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = recipe.backbone.model
+    adapter_config.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    (folder.adapter / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
+    # What a rewriter must be asked with, so that it can be used where the recipe's files are not.
+    rendering = prepared.provenance["template"] | {
+        "prompt": {"name": prepared.prompt.name, "text": prepared.prompt.text}
+    }
+    (folder.adapter / "rendering.json").write_text(json.dumps(rendering, ensure_ascii=False), encoding="utf-8")
+    (folder.adapter / "README.md").write_text(model_card(recipe, prepared.provenance, history), encoding="utf-8")
+    title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
+    for plot in write_plots(history, folder.plots, title=title):
+        log.info("wrote %s", plot)
+    return folder.adapter

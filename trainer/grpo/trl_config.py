@@ -1,0 +1,100 @@
+"""A recipe in TRL's words: GRPOConfig, the reward function, the data set. Decides nothing of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rewright.clients.adapters.trl import RewardFunction
+from rewright.clients.wire import Rule
+from rewright.trainer.data.prompts import Prompt
+from rewright.trainer.data.samples import Sample
+from rewright.trainer.models.policy import resolved_dtype
+from rewright.trainer.recipes.grpo import GrpoRecipe, Rollouts
+from rewright.trainer.runs.preflight import api_key
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+
+def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig":
+    """One generation and one update a step, whole groups on every rank."""
+    import torch
+    from trl import GRPOConfig
+
+    t, keeping = recipe.training, recipe.keeping
+    return GRPOConfig(
+        output_dir=str(output),
+        num_generations=t.group_size,
+        per_device_train_batch_size=t.micro_batch,
+        gradient_accumulation_steps=t.accumulation(ranks),
+        learning_rate=t.learning_rate,
+        lr_scheduler_type=t.schedule,
+        warmup_steps=t.warmup_steps,
+        num_train_epochs=t.epochs,
+        max_steps=t.max_steps or -1,
+        epsilon=t.clip,
+        beta=t.beta,
+        scale_rewards=t.scale_rewards,
+        loss_type=t.loss,
+        mask_truncated_completions=False,
+        max_grad_norm=t.max_grad_norm,
+        gradient_checkpointing=t.gradient_checkpointing,
+        seed=t.seed,
+        max_completion_length=recipe.rollouts.max_tokens,
+        temperature=recipe.rollouts.temperature,
+        top_p=recipe.rollouts.top_p,
+        use_cpu=recipe.backbone.device == "cpu" or not torch.cuda.is_available(),
+        bf16=resolved_dtype(recipe.backbone) == torch.bfloat16,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=keeping.save_steps,
+        save_total_limit=keeping.checkpoints,
+        report_to=list(keeping.report_to),
+        log_completions=keeping.completions,
+        num_completions_to_print=0,
+        **_vllm(recipe.rollouts, window=recipe.prompt.max_tokens + recipe.rollouts.max_tokens),
+    )
+
+
+def reward_function(recipe: GrpoRecipe) -> RewardFunction:
+    reward = recipe.reward
+    return RewardFunction(
+        list(reward.base_urls),
+        num_generations=recipe.training.group_size,
+        rule=Rule(**reward.rule()),
+        whole_groups=reward.whole_groups,
+        patience_s=reward.patience_s,
+        api_key=api_key(reward),
+    )
+
+
+def data_set(samples: Sequence[Sample], prompt: Prompt) -> "Dataset":
+    """Columns prompt (one user turn), problem, reference, answer."""
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}],
+                "problem": s.problem,
+                "reference": s.reference,
+                "answer": s.answer,
+            }
+            for s in samples
+        ]
+    )
+
+
+def _vllm(rollouts: Rollouts, *, window: int) -> dict[str, Any]:
+    if rollouts.engine != "vllm":
+        return {}
+    if rollouts.vllm_mode == "server":
+        return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": rollouts.vllm_url}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": rollouts.vllm_gpu_share,
+        "vllm_tensor_parallel_size": rollouts.vllm_tensor_parallel,
+        "vllm_max_model_length": window,
+    }

@@ -1,0 +1,1 @@
+"""Policies, adapters and targets of training."""

@@ -1,0 +1,59 @@
+"""A PEFT adapter's folder: that it is one, what identifies it, and how a rewriter must be asked.
+
+Not covered: loading it (`rewright.trainer.generation.transformers_engine`, `rewright.trainer.models.rewriter`).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rewright.trainer.data.prompts import Prompt
+from rewright.trainer.errors import BackboneError
+from rewright.trainer.models.gguf_copy import content_hash
+from rewright.trainer.recipes.grpo import load_recipe
+
+_FILES = ("adapter_model.safetensors", "adapter_config.json")
+
+
+class Rendering(NamedTuple):
+    """The prompt that a rewriter was trained with, and the variables of its chat template."""
+
+    prompt: Prompt
+    args: dict[str, Any]
+    date: str
+
+
+def adapter_sha256(adapter: Path) -> str:
+    """Over weights and configuration. Raises `BackboneError` where `adapter` holds no adapter."""
+    if absent := [name for name in _FILES if not (adapter / name).is_file()]:
+        raise BackboneError(f"{adapter} holds no adapter: {' and '.join(absent)} not found there")
+    digest = hashlib.sha256("".join(content_hash(adapter / name) for name in _FILES).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def lora_rank(adapter: Path) -> int:
+    """r of the adapter's LoRA."""
+    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+
+
+def rendering_of(adapter: Path) -> Rendering | None:
+    """How the rewriter of a Stage I run wants to be asked; None for an adapter from elsewhere."""
+    file = adapter / "rendering.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        prompt = Prompt(content["prompt"]["name"], content["prompt"]["text"])
+        return Rendering(prompt, dict(content["args"]), str(content["date"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackboneError(f"{file} cannot be read ({error}); is the adapter's folder whole?") from None
+
+
+def rewriter_of(adapter: Path | None) -> dict[str, Any] | None:
+    """The variant of a rewriter's reward and its K; None without a rewriter, or for one from elsewhere."""
+    file = adapter / "recipe.yaml" if adapter is not None else None
+    if file is None or not file.is_file():
+        return None
+    recipe = load_recipe(file)
+    return {"variant": recipe.reward.variant, "group_size": recipe.training.group_size}

@@ -1,0 +1,1 @@
+"""All stages in a row, from one recipe."""

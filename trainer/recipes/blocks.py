@@ -1,0 +1,97 @@
+"""Blocks that recipes of several stages share."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rewright.clients.wire import Guards
+from rewright.service.models.defaults import EMBEDDED
+
+Layout = Literal["columns", "numina_math_cot", "open_math_reasoning"]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Backbone(Block):
+    """π0, which LoRA is laid upon. It should be the model that the service scores with."""
+
+    model: str = Field(EMBEDDED, min_length=1, description="Hub name, folder, .gguf or `embedded`.")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+class Source(Block):
+    """One file or hub data set. Exactly one of `path` and `hub`."""
+
+    path: str | None = Field(None, description="JSONL or Parquet.")
+    hub: str | None = Field(None, description="owner/name of a hub data set.")
+    config: str | None = None
+    split: str = "train"
+    layout: Layout = "columns"
+    problem: str = Field("problem", description="layout columns: the name of the column that holds x.")
+    solution: str = Field("solution", description="layout columns: … that holds y*.")
+    answer: str | None = Field(None, description="layout columns: … that holds a*; absent: it is read from y*.")
+    limit: int | None = Field(None, ge=1, description="Read no more rows than this.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("a source needs either path (JSONL, Parquet) or hub (owner/name), and not both")
+        return self
+
+    @property
+    def name(self) -> str:
+        return self.hub or Path(self.path or "").name
+
+
+class Corpus(Block):
+    """Which samples there are, which are left out for every method alike, and how many are drawn."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+    draw: int | None = Field(None, ge=2, description="Samples drawn, both stages together; absent: all.")
+    stage_one_share: float = Field(0.5, ge=0, le=1)
+    seed: int = 17
+    max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
+    max_solution_characters: int | None = Field(None, ge=1)
+    check_golds: bool = Field(True, description="Ask the service's verifier whether each gold answer can be read.")
+
+
+class Prompt(Block):
+    file: str = Field("rewrite-v1", description="A prompt that ships with the trainer, or a file's path.")
+    max_tokens: int = Field(2048, ge=16, description="Longest rendered prompt; longer samples are left out.")
+
+
+class Lora(Block):
+    r: int = Field(64, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+class Reward(Block):
+    """The service, and the rule of eq. 3."""
+
+    base_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    api_key_file: str | None = Field(None, description="A file that holds the key; keys have no place in a recipe.")
+    variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
+    lambda_dist: float = 1.0
+    lambda_div: float = 1.0
+    min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
+    guards: Guards = Field(
+        Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
+    )
+    whole_groups: bool = Field(False, description="A group with a failed member gives no reward at all.")
+    patience_s: float = Field(1800.0, gt=0, description="How long the service may stay away before the run is ended.")
+
+    @field_validator("base_urls", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    def rule(self) -> dict[str, Any]:
+        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        guards = self.guards.model_dump(exclude_none=True)
+        return rule | ({"guards": guards} if guards else {})

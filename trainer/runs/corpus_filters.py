@@ -1,0 +1,58 @@
+"""What keeps a sample out of the corpus, for every method alike (method.md, "Stage I" and "Stage II")."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rewright.clients.http_client import RewardClient
+from rewright.trainer.data.corpus import Refusals, by_rule
+from rewright.trainer.data.prompts import Prompt
+from rewright.trainer.data.samples import Sample
+from rewright.trainer.errors import CorpusError
+from rewright.trainer.models.policy import ChatFormat
+from rewright.trainer.recipes.blocks import Corpus
+
+
+def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_prompt_tokens: int) -> list[Refusals]:
+    """Those that need the backbone's tokenizer and nobody's answer, cheapest first."""
+    filters = [
+        by_rule("control_tokens", lambda s: chat.spells_control_token(f"{s.problem}\n{s.reference}")),
+        by_rule("too_long", lambda s: chat.tokens_of(f"{s.problem}\n{s.reference}") > corpus.max_sample_tokens),
+        by_rule(
+            "prompt_too_long",
+            lambda s: chat.prompt_tokens(prompt.fill(problem=s.problem, solution=s.reference)) > max_prompt_tokens,
+        ),
+    ]
+    limit = corpus.max_solution_characters
+    if limit is not None:
+        filters.insert(0, by_rule("solution_too_long", lambda s: len(s.reference) > limit))
+    return filters
+
+
+def unreadable_golds(client: RewardClient) -> Refusals:
+    """Samples whose gold answer the service's verifier cannot read: it is asked with the reference as a candidate."""
+
+    def refusals(samples: Sequence[Sample]) -> Mapping[str, str]:
+        groups: list[Any] = [
+            {
+                "id": s.id,
+                "problem": s.problem,
+                "reference": s.reference,
+                "answer": s.answer,
+                "candidates": [s.reference],
+            }
+            for s in samples
+        ]
+        refused = {}
+        for group in client.verify(groups).groups:
+            item = group.candidates[0]
+            if item.status != "failed":
+                continue
+            if item.error.retryable:
+                raise CorpusError(
+                    f"the verifier could not tell whether the gold answer of {group.id!r} can be read "
+                    f"({item.error.code}); try again, or set corpus.check_golds to false"
+                )
+            refused[group.id] = item.error.code
+        return refused
+
+    return refusals

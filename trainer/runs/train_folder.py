@@ -1,0 +1,118 @@
+"""The run folder: which run it belongs to, where it stopped, and what is found in it afterwards.
+
+    recipe.yaml         the resolved recipe            provenance.json   data hash, prompt, backbone, service
+    corpus/             stage_one, stage_two, report   checkpoint-N/     what a run goes on from
+    completions/        candidates (where kept)        adapter/, model/  what was trained, with its card
+    plots/              reward, yield, nll, diversity  trainer_state.json the log, a row a step
+    runs/               TensorBoard's files            loss.*            the loss curve (SFT)
+
+Promises: a folder goes on with the run that it was made for and with no other; nothing is ever deleted or written over
+but checkpoints past their number; a checkpoint that was cut short by a kill is never used.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rewright.trainer.errors import RunFolderError
+from rewright.trainer.recipes.grpo import GrpoRecipe
+from rewright.trainer.recipes.loader import as_yaml
+from rewright.trainer.recipes.sft import SftRecipe
+
+_MAY_CHANGE: dict[str, dict[str, set[str]]] = {
+    "grpo": {
+        "reward": {"base_urls", "api_key_file", "patience_s"},
+        "rollouts": {"vllm_url", "vllm_gpu_share", "vllm_tensor_parallel"},
+        "training": {"max_steps", "epochs", "micro_batch", "gradient_checkpointing"},
+        "backbone": {"device"},
+    },
+    # The schedule of SFT depends on its length, so the length cannot change under way.
+    "sft": {"training": {"micro_batch", "gradient_checkpointing"}, "backbone": {"device"}},
+}
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
+
+
+class RunFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.corpus = path / "corpus"
+        self.adapter = path / "adapter"
+        self.model = path / "model"
+        self.plots = path / "plots"
+
+    def claim(self, recipe: GrpoRecipe | SftRecipe, *, resume: bool) -> None:
+        """Make the folder this recipe's, or find that it is already.
+
+        A recipe that never came to a checkpoint may be mended: it is replaced.
+
+        Raises `RunFolderError` where it holds a run and `resume` is off, a run of another recipe, or other files.
+        """
+        file = self.path / "recipe.yaml"
+        if not file.is_file():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise RunFolderError(f"{self.path} is there and holds no run; set keeping.output to a new folder")
+            self._create(file, recipe)
+            return
+        if not resume:
+            raise RunFolderError(f"{self.path} holds a run already; go on with --resume, or set keeping.output")
+        if self.last_checkpoint() is None and not (self.adapter.exists() or self.model.exists()):
+            _write(file, as_yaml(recipe))
+            return
+        before = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if changed := list(_differences(before, yaml.safe_load(as_yaml(recipe)))):
+            raise RunFolderError(
+                f"{self.path} holds a run of another recipe: {'; '.join(changed)}. Set keeping.output to a new folder"
+            )
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that is whole. The trainer's state is the last thing that a checkpoint gets."""
+        numbered = {
+            int(c.name.removeprefix("checkpoint-")): c
+            for c in self.path.glob("checkpoint-*")
+            if c.name.removeprefix("checkpoint-").isdecimal()
+        }
+        return next((numbered[n] for n in sorted(numbered, reverse=True) if _is_whole(numbered[n])), None)
+
+    def note_provenance(self, provenance: dict[str, Any]) -> None:
+        """A resumed run adds to what is there: a list, one entry a start."""
+        file = self.path / "provenance.json"
+        starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        _write(file, json.dumps([*starts, provenance], ensure_ascii=False, indent=1))
+
+    def _create(self, file: Path, recipe: GrpoRecipe | SftRecipe) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write(file, as_yaml(recipe))
+        except OSError as error:
+            raise RunFolderError(f"keeping.output: cannot write {self.path}: {error}") from None
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
+    may_change = _MAY_CHANGE[now["kind"]]
+    for block, content in now.items():
+        if block == "keeping" or before.get(block) == content:
+            continue
+        if not isinstance(content, dict) or not isinstance(before.get(block), dict):
+            yield f"{block} was {before.get(block)!r}"
+            continue
+        for key in content.keys() | before[block].keys():
+            if key not in may_change.get(block, set()) and before[block].get(key) != content.get(key):
+                yield f"{block}.{key} was {before[block].get(key)!r}, is {content.get(key)!r}"
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    needed = all((checkpoint / name).is_file() for name in ("optimizer.pt", "scheduler.pt"))
+    return "global_step" in state and needed and any((checkpoint / name).is_file() for name in _WEIGHTS)
+
+
+def _write(file: Path, text: str) -> None:
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, file)

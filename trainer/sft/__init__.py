@@ -1,0 +1,1 @@
+"""Stage II's end: supervised fine-tuning on a built dataset."""
