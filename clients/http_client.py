@@ -37,9 +37,9 @@ import httpx
 
 from rewright.clients.transport.background_loop import BackgroundLoop
 from rewright.clients.transport.batches import named, parsed_rule
-from rewright.clients.transport.deadline import Clock
+from rewright.clients.transport.deadline import Deadline
 from rewright.clients.transport.replicas import Replicas
-from rewright.clients.transport.retrying import Carrier
+from rewright.clients.transport.retrying import RetryingTransport
 from rewright.clients.transport.scoring_call import BatchLimits, Scores, ScoringCall
 from rewright.clients.transport.unanswered import UnansweredRewardGroup
 from rewright.service.errors import InternalError, InvalidRequest
@@ -148,8 +148,8 @@ class AsyncRewardClient:
 
     async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
         """The service's resolved, secret-free configuration and models."""
-        clock = self._clock(deadline_s)
-        content = await self._carrier(clock).ask("GET", "/v1/info")
+        deadline = self._deadline(deadline_s)
+        content = await self._transport(deadline).ask("GET", "/v1/info")
         try:
             answer = json.loads(content)
         except ValueError:
@@ -179,23 +179,23 @@ class AsyncRewardClient:
     async def _score(
         self, endpoint: str, answer: type[Answer[Any]], groups: Groups, deadline_s: float | None, **options: Any
     ) -> Scores[Any]:
-        clock = self._clock(deadline_s)
+        deadline = self._deadline(deadline_s)
         call = ScoringCall(
             endpoint,
             answer,
-            carrier=self._carrier(clock),
-            clock=clock,
+            transport=self._transport(deadline),
+            deadline=deadline,
             slots=self._mine().slots,
             limits=self._limits,
             **options,
         )
         return await call.run(named(groups))
 
-    def _clock(self, deadline_s: float | None) -> Clock:
-        return Clock(deadline_s=deadline_s or self._deadline_s, patience_s=self._patience_s)
+    def _deadline(self, deadline_s: float | None) -> Deadline:
+        return Deadline(deadline_s=deadline_s or self._deadline_s, patience_s=self._patience_s)
 
-    def _carrier(self, clock: Clock) -> Carrier:
-        return Carrier(self._replicas, self._mine().pool, clock=clock, request_s=self._request_s)
+    def _transport(self, deadline: Deadline) -> RetryingTransport:
+        return RetryingTransport(self._replicas, self._mine().pool, deadline=deadline, request_s=self._request_s)
 
     def _mine(self) -> _OfLoop:
         loop = asyncio.get_running_loop()
@@ -203,7 +203,7 @@ class AsyncRewardClient:
         if mine is None:
             pool = httpx.AsyncClient(
                 headers=self._headers,
-                # The carrier keeps the time of an exchange itself; a dead host is found out sooner.
+                # The transport keeps the time of an exchange itself; a dead host is found out sooner.
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
                 verify=_tls(),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),

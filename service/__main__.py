@@ -39,7 +39,7 @@ async def _serve(settings: Settings) -> None:
     from rewright.service.core import tracing
     from rewright.service.core.logs import log_as_json
     from rewright.service.http.app import create_app
-    from rewright.service.http.shutdown import LeavingServer
+    from rewright.service.http.shutdown import GracefulServer
     from rewright.service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
@@ -61,7 +61,7 @@ async def _serve(settings: Settings) -> None:
             # Whatever was let in is done, or past its deadline, by then.
             timeout_graceful_shutdown=math.ceil(settings.longest_s) + 1,
         )
-        await LeavingServer(config, app.state.admission, leave_s=settings.leave_s).run_until_signal()
+        await GracefulServer(config, app.state.admission, leave_s=settings.leave_s).run_until_signal()
     tracing.flush()
 
 

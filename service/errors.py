@@ -1,7 +1,7 @@
 """The error tree: what can go wrong with a whole request, and how it reads over HTTP.
 
     RewrightError
-    ├── RequestError            the caller can mend it
+    ├── RequestError            the caller can fix it
     │   ├── Unauthorized        401  unauthorized
     │   ├── NotFound            404  not_found
     │   ├── MethodNotAllowed    405  method_not_allowed
@@ -36,7 +36,7 @@ class RewrightError(Exception):
 
 
 class RequestError(RewrightError):
-    """The caller can mend it."""
+    """The caller can fix it."""
 
 
 class Unauthorized(RequestError):

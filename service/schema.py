@@ -110,7 +110,7 @@ class ScoreRequest(_Wire):
         return [g if g.id is not None else g.model_copy(update={"id": str(i)}) for i, g in enumerate(self.groups)]
 
 
-# --- results a candidate ----------------------------------------------------------------------------------------------
+# --- results per candidate --------------------------------------------------------------------------------------------
 
 
 class ItemError(_Wire):
@@ -223,7 +223,7 @@ class RewardFailed(Components, _Unrewarded):
     """A candidate without a reward, with the components that were computed. Trainers must read it as "no reward"."""
 
 
-# --- results a group --------------------------------------------------------------------------------------------------
+# --- results per group ------------------------------------------------------------------------------------------------
 
 Item = TypeVar("Item")
 _Verify = Annotated[VerifyScored | Failed, Field(discriminator="status")]
@@ -234,7 +234,7 @@ _Reward = Annotated[RewardScored | RewardFailed, Field(discriminator="status")]
 
 
 class GroupScores(_Wire, Generic[Item]):
-    """One result a candidate, in the order of the request."""
+    """One result per candidate, in the order of the request."""
 
     id: str
     candidates: list[Item]
@@ -303,7 +303,7 @@ class RewardAnswer(Answer[RewardGroup]):
 
 
 class ErrorBody(_Wire):
-    """`detail`, for a 422: the places that were wrong, each with its mend."""
+    """`detail`, for a 422: the places that were wrong, each with its fix."""
 
     code: str
     message: str

@@ -142,8 +142,8 @@ class ScorersSettings(_Block):
 
 class LimitSettings(_Block):
     body_mb: int = Field(128, ge=1, description="Request body, MiB; a step of 512 × 10 at the token cap is about 70.")
-    groups: int = Field(8_192, ge=1, description="Groups a request.")
-    candidates: int = Field(65_536, ge=1, description="Candidates a request, all groups together.")
+    groups: int = Field(8_192, ge=1, description="Groups per request.")
+    candidates: int = Field(65_536, ge=1, description="Candidates per request, all groups together.")
     characters: int = Field(134_217_728, ge=1, description="Characters a request, all texts together.")
     waiting_mb: int = Field(512, ge=1, description="Bodies of all requests inside, MiB; more are refused (429).")
 
@@ -232,7 +232,7 @@ class Settings(BaseSettings):
 def load(config: Path | None = None) -> Settings:
     """Settings from the environment and a YAML file: `config`, else the one that `REWRIGHT_CONFIG` names.
 
-    Raises `SettingsError` whose message lists every wrong key with its mend.
+    Raises `SettingsError` whose message lists every wrong key with its fix.
     """
     _refuse_unknown_variables()
     path = config or os.environ.get(CONFIG_VARIABLE)

@@ -1,6 +1,6 @@
 """Flat rollouts ↔ whole groups, keyed explicitly.
 
-Trainers hand over one candidate a row; the reward needs the K candidates of a problem together, because r_dist and
+Trainers hand over one candidate per row; the reward needs the K candidates of a problem together, because r_dist and
 r_div are relative to the group (eq. 7 and 10). Rows belong together by a key that the caller gives for each row, and
 nothing is guessed from their order; where a key comes n · K times, its rows make n groups in order of appearance.
 """
@@ -38,17 +38,17 @@ class Grouping:
     members: list[list[int]]
 
     def flat(self, per_group: Sequence[Sequence[T]]) -> list[T]:
-        """One value a row, in the rows' order, from one sequence of K values a group."""
+        """One value per row, in the rows' order, from one sequence of K values per group."""
         placed: dict[int, T] = {}
         for rows, values in zip(self.members, per_group, strict=True):
             placed.update(zip(rows, values, strict=True))
         return [placed[row] for row in range(len(placed))]
 
 
-def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, mend: str) -> Grouping:
+def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, fix: str) -> Grouping:
     """The rows as groups of `num_generations` members each, in order of first appearance.
 
-    Raises `PartialGroup`, whose message ends with `mend` (the trainer's setting to change), where a key's rows are no
+    Raises `PartialGroup`, whose message ends with `fix` (the trainer's setting to change), where a key's rows are no
     multiple of `num_generations`; `InvalidRequest` where rows of one key differ in problem, reference or answer.
     """
     if num_generations < 1:
@@ -61,7 +61,7 @@ def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, mend: str
         if len(rows) % num_generations:
             raise PartialGroup(
                 f"the group of row {rows[0]} has {len(rows)} rollouts here, which is no multiple of "
-                f"num_generations = {num_generations}; {mend}"
+                f"num_generations = {num_generations}; {fix}"
             )
         first = _shared(rollouts[rows[0]])
         odd = next((row for row in rows if _shared(rollouts[row]) != first), None)

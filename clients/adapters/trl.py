@@ -29,7 +29,7 @@ from rewright.service.errors import DeadlineExceeded, InvalidRequest, ScorerUnav
 from rewright.service.schema import Rule
 
 PREFIX = "rewright/"
-MEND = (
+FIX = (
     "make per_device_train_batch_size * steps_per_generation % num_generations == 0, so that every process holds whole "
     "groups (in evaluation per_device_eval_batch_size % num_generations == 0, with num_generations_eval left at "
     "num_generations), and give RewardFunction the trainer's own num_generations"
@@ -97,7 +97,7 @@ class RewardFunction:
             Rollout(key=(_frozen(p), x, y, a), problem=x, reference=y, answer=a, candidate=text_of(c))
             for p, x, y, a, c in zip(prompts, problems, references, answers, completions, strict=True)
         ]
-        grouping = whole_groups(rollouts, num_generations=self._num_generations, mend=MEND)
+        grouping = whole_groups(rollouts, num_generations=self._num_generations, fix=FIX)
         started = time.monotonic()
         # Simultaneous calls share connections; the last closes them, since the next call may come on another loop.
         async with self._client:

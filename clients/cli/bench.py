@@ -25,7 +25,7 @@ from rewright.clients.cli.progress import ProgressBar
 from rewright.clients.cli.table import Row, print_table
 from rewright.clients.http_client import CONNECT_S, RewardClient
 from rewright.clients.reward_statistics import AnyRewardGroup, outcomes, statistics_of, suggested_lambda_div
-from rewright.clients.transport.task_group import together
+from rewright.clients.transport.task_group import run_all
 from rewright.service.errors import InternalError, InvalidRequest
 from rewright.service.schema import Group, RewardAnswer, ScoreRequest
 
@@ -36,7 +36,7 @@ and r_div with the lambda_div that would give both the same weight within a grou
 exit status: 0 every request answered and every candidate scored; 1 not so; 2 a mistake in the input or the options
 """
 REFUSED_PAUSE_S = 0.1
-"""After a lost connection, so that a dead service is not asked thousands of times a second."""
+"""After a lost connection, so that a dead service is not asked thousands of times per second."""
 KEPT_GROUPS = 10_000
 """Answers kept for the statistics; more would only cost memory."""
 
@@ -51,7 +51,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("url", metavar="URL", help="the service, such as http://127.0.0.1:8000")
     parser.add_argument("--groups", metavar="FILE", help="JSONL of groups (default: three small ones of our own)")
     parser.add_argument(
-        "--groups-a-request", type=positive_count, default=1, metavar="N", help="groups a request (default 1)"
+        "--groups-a-request", type=positive_count, default=1, metavar="N", help="groups per request (default 1)"
     )
     parser.add_argument(
         "--concurrency", type=positive_count, default=4, metavar="N", help="requests at once (default 4)"
@@ -128,7 +128,7 @@ class _Load:
             with ProgressBar(options.requests, unit="requests") as bar:
                 self._began = time.monotonic()
                 try:
-                    await together([self._work(pool, bar) for _ in range(options.concurrency)])
+                    await run_all([self._work(pool, bar) for _ in range(options.concurrency)])
                 finally:
                     self._took = time.monotonic() - self._began
 

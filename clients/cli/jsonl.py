@@ -1,4 +1,4 @@
-"""Groups and rewards as JSONL files: one group a line in, one `RewardGroup` a line out.
+"""Groups and rewards as JSONL files: one group per line in, one `RewardGroup` a line out.
 
 A line that is wrong is named by its number. A group without an id takes the number of its line as one (`line-7`), so
 that a file scored in part can be taken up again. Texts are never repeated in messages.
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self
 
 from pydantic import ValidationError
 
-from rewright.clients.transport.batches import first_mend
+from rewright.clients.transport.batches import first_fix
 from rewright.service.errors import InvalidRequest
 from rewright.service.schema import Group, GroupScores, RewardGroup
 
@@ -32,7 +32,7 @@ def groups_of(lines: BinaryIO, source: str) -> Iterator[Group]:
         try:
             group = Group.model_validate_json(line)
         except ValidationError as error:
-            raise InvalidRequest(f"{source}, line {number}: {first_mend(error)}") from None
+            raise InvalidRequest(f"{source}, line {number}: {first_fix(error)}") from None
         missing = [field for field in NEEDED if getattr(group, field) is None]
         if missing:
             raise InvalidRequest(f"{source}, line {number}: {missing[0]} is missing")

@@ -22,7 +22,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from pydantic import ValidationError
 
 from rewright.clients.cli import bench, info, score
-from rewright.clients.transport.batches import first_mend
+from rewright.clients.transport.batches import first_fix
 from rewright.service.errors import Overloaded, RequestError, RewrightError, SettingsError
 
 GROUP = "rewright.commands"
@@ -52,7 +52,7 @@ def _said(trouble: BaseException) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             message = "nobody reads the output any more; stopped"
         case ValidationError():
-            message, status = first_mend(trouble), 2
+            message, status = first_fix(trouble), 2
         case Overloaded():
             message = trouble.message
         case RequestError() | SettingsError():
@@ -85,13 +85,13 @@ def _join(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", entry
         entry.load()(commands)
     except ImportError as error:
         extra = next((extra for package, extra in EXTRAS.items() if entry.module.startswith(package + ".")), None)
-        mend = f"pip install 'rewright[{extra}]'" if extra else f"reinstall the package that offers {entry.value}"
-        message = f"the command {entry.name} needs more than is installed ({error}); {mend}"
+        fix = f"pip install 'rewright[{extra}]'" if extra else f"reinstall the package that offers {entry.value}"
+        message = f"the command {entry.name} needs more than is installed ({error}); {fix}"
 
         def absent(options: argparse.Namespace) -> int:
             raise SettingsError(message)
 
-        parser = commands.add_parser(entry.name, help=f"not installed: {mend}", add_help=False, prefix_chars="\0")
+        parser = commands.add_parser(entry.name, help=f"not installed: {fix}", add_help=False, prefix_chars="\0")
         parser.add_argument("rest", nargs="*")
         parser.set_defaults(run=absent)
 

@@ -37,7 +37,7 @@ Score groups of candidate rewrites. Every line of FILE is one group:
 
   {"id": "g1", "problem": "...", "reference": "...", "answer": "42", "candidates": ["...", "..."]}
 
-and every line of the output its reward group, in the same order (id, and one result a candidate). A summary goes to
+and every line of the output its reward group, in the same order (id, and one result per candidate). A summary goes to
 standard error.
 
 With --out, groups whose id the file already holds are left out, so the same command goes on where it stopped. A group

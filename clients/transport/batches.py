@@ -51,10 +51,10 @@ def parsed_rule(rule: Rule | Mapping[str, object] | None) -> Rule:
     try:
         return rule if isinstance(rule, Rule) else Rule.model_validate(rule or {})
     except ValidationError as error:
-        raise InvalidRequest(f"rule.{first_mend(error)}") from None
+        raise InvalidRequest(f"rule.{first_fix(error)}") from None
 
 
-def first_mend(error: ValidationError) -> str:
+def first_fix(error: ValidationError) -> str:
     """The first thing that is wrong, as `place: reason`, without the input's text."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
@@ -65,4 +65,4 @@ def _parsed(given: dict[str, object], index: int) -> Group:
     try:
         return Group.model_validate(given)
     except ValidationError as error:
-        raise InvalidRequest(f"groups.{index}.{first_mend(error)}") from None
+        raise InvalidRequest(f"groups.{index}.{first_fix(error)}") from None

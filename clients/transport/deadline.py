@@ -4,7 +4,7 @@ import math
 import time
 
 
-class Clock:
+class Deadline:
     """Starts at construction. None means without limit.
 
     deadline_s: seconds for the whole call; patience_s: longest time without progress.

@@ -11,7 +11,7 @@ import time
 
 import httpx
 
-from rewright.clients.transport.deadline import Clock
+from rewright.clients.transport.deadline import Deadline
 from rewright.clients.transport.errors import error_of, may_try_again, retry_after
 from rewright.clients.transport.replicas import Replica, Replicas
 from rewright.service.errors import DeadlineExceeded, RewrightError, ScorerUnavailable
@@ -21,21 +21,21 @@ class TookTooLong(Exception):
     """One try ran into its own time limit; less work in one request may fit."""
 
 
-class Carrier:
+class RetryingTransport:
     """Bound to the loop of `pool`. request_s: longest wait for one try."""
 
-    def __init__(self, replicas: Replicas, pool: httpx.AsyncClient, *, clock: Clock, request_s: float) -> None:
+    def __init__(self, replicas: Replicas, pool: httpx.AsyncClient, *, deadline: Deadline, request_s: float) -> None:
         self._replicas = replicas
         self._pool = pool
-        self._clock = clock
+        self._deadline = deadline
         self._request_s = request_s
         self._trouble: RewrightError | None = None
 
     async def ask(self, method: str, path: str, content: bytes | None = None, *, may_cut: bool = False) -> bytes:
         """The body of a 200.
 
-        Raises `DeadlineExceeded` when the clock ran out, naming the last trouble; any other error of the tree for an
-        answer that is final; `TookTooLong` where `may_cut` and one try exceeded its own limit.
+        Raises `DeadlineExceeded` when the deadline has passed, naming the last trouble; any other error of the tree for
+        an answer that is final; `TookTooLong` where `may_cut` and one try exceeded its own limit.
         """
         while True:
             replica = await self._awake()
@@ -59,15 +59,15 @@ class Carrier:
     async def _awake(self) -> Replica:
         while (replica := self._replicas.next()) is None:
             pause = self._replicas.rest_left() + random.uniform(0, 0.05)
-            if pause >= self._clock.left():
+            if pause >= self._deadline.left():
                 raise self._out_of_time()
             await asyncio.sleep(pause)
-        if self._clock.left() <= 0:
+        if self._deadline.left() <= 0:
             raise self._out_of_time()
         return replica
 
     async def _try(self, replica: Replica, method: str, path: str, content: bytes | None) -> httpx.Response:
-        seconds = min(self._request_s, self._clock.left())
+        seconds = min(self._request_s, self._deadline.left())
         headers = {"X-Deadline-Ms": str(max(1, math.ceil(seconds * 1000)))}
         if content is not None:
             headers["Content-Type"] = "application/json"

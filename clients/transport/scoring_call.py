@@ -1,8 +1,9 @@
 """One call of a scoring endpoint: cut into batches, delivered side by side, put together again in order.
 
 A group whose answer holds retryable failures is sent again whole, since its statistics depend on every member. A
-failure because something is away or busy is worth waiting for until the clock runs out; one that may be the text's own
-(out of memory, say) is tried `RESENDS` times and then kept as it is. What is left unanswered becomes failed candidates.
+failure because something is away or busy is worth waiting for until the deadline has passed; one that may be the text's
+own (out of memory, say) is tried `RESENDS` times and then kept as it is. What is left unanswered becomes failed
+candidates.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from rewright.clients.transport.batches import cut
-from rewright.clients.transport.deadline import Clock
-from rewright.clients.transport.retrying import Carrier, TookTooLong
-from rewright.clients.transport.task_group import together
+from rewright.clients.transport.deadline import Deadline
+from rewright.clients.transport.retrying import RetryingTransport, TookTooLong
+from rewright.clients.transport.task_group import run_all
 from rewright.clients.transport.unanswered import unanswered
 from rewright.service.errors import DeadlineExceeded, InternalError
 from rewright.service.schema import Answer, Group, GroupScores, ItemError, Rule, ScoreRequest, ServedBy
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Scores(Generic[Result]):
-    """One result a group in the order of the call, and who computed it (the first server that answered)."""
+    """One result per group in the order of the call, and who computed it (the first server that answered)."""
 
     groups: list[Result]
     served_by: ServedBy
@@ -52,8 +53,8 @@ class ScoringCall:
         endpoint: str,
         answer: type[Answer[Any]],
         *,
-        carrier: Carrier,
-        clock: Clock,
+        transport: RetryingTransport,
+        deadline: Deadline,
         slots: asyncio.Semaphore,
         limits: BatchLimits,
         rule: Rule = Rule(),  # noqa: B008
@@ -61,8 +62,8 @@ class ScoringCall:
     ) -> None:
         self._endpoint = endpoint
         self._answer = answer
-        self._carrier = carrier
-        self._clock = clock
+        self._transport = transport
+        self._deadline = deadline
         self._slots = slots
         self._limits = limits
         self._options: dict[str, Any] = {"rule": rule, "tokens": tokens}
@@ -73,10 +74,11 @@ class ScoringCall:
     async def run(self, groups: Sequence[Group]) -> Scores[Any]:
         """Results of all groups, every one of which has an id.
 
-        Raises `DeadlineExceeded` only where nothing at all was answered, and what `Carrier.ask` raises otherwise.
+        Raises `DeadlineExceeded` only where nothing at all was answered, and what `RetryingTransport.ask` raises
+        otherwise.
         """
         batches = cut(groups, candidates=self._limits.candidates, characters=self._limits.characters)
-        await together([self._settle(batch) for batch in batches])
+        await run_all([self._settle(batch) for batch in batches])
         if self._served_by is None:
             raise self._passed or DeadlineExceeded("the service did not answer in the time given")
         message = self._passed.message if self._passed else "not answered"
@@ -91,16 +93,16 @@ class ScoringCall:
                 answer = await self._send(groups)
             except TookTooLong:
                 middle = len(groups) // 2
-                await together([self._settle(groups[:middle]), self._settle(groups[middle:])])
+                await run_all([self._settle(groups[:middle]), self._settle(groups[middle:])])
                 return
             except DeadlineExceeded as passed:
                 self._passed = passed
                 return
             again = [g for g, new in zip(groups, answer, strict=True) if self._keep(new, resent)]
             if len(again) < len(groups):
-                self._clock.progress()
+                self._deadline.progress()
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(resent, 16)) * random.uniform(0.5, 1.5)
-            if not again or pause >= self._clock.left():
+            if not again or pause >= self._deadline.left():
                 return
             await asyncio.sleep(pause)
             groups = again
@@ -109,7 +111,7 @@ class ScoringCall:
     async def _send(self, groups: list[Group]) -> list[GroupScores[Any]]:
         body = ScoreRequest(groups=groups, **self._options).model_dump_json(exclude_none=True).encode()
         async with self._slots:
-            content = await self._carrier.ask("POST", f"/v1/{self._endpoint}", body, may_cut=len(groups) > 1)
+            content = await self._transport.ask("POST", f"/v1/{self._endpoint}", body, may_cut=len(groups) > 1)
         try:
             answer = self._answer.model_validate_json(content)
         except ValidationError:

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 
-async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def run_all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Await all; the first that raises cancels the others and is raised itself, plainly."""
     tasks = [asyncio.create_task(work) for work in works]
     try:

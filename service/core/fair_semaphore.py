@@ -10,7 +10,7 @@ from rewright.service.core.fair_queue import FairQueue
 from rewright.service.core.request_context import request_id
 
 
-class FairSlots:
+class FairSemaphore:
     """`async with slots:` holds one of `count`."""
 
     def __init__(self, count: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from rewright.service.core.request_context import request_id
 
 
-def place_of(error: BaseException) -> str:
+def exception_location(error: BaseException) -> str:
     """The exception's type and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
@@ -37,13 +37,13 @@ class _JsonLines(logging.Formatter):
             line["request_id"] = current
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = (
-                self.formatException(record.exc_info) if self._tracebacks else place_of(record.exc_info[1])
+                self.formatException(record.exc_info) if self._tracebacks else exception_location(record.exc_info[1])
             )
         return json.dumps(line, ensure_ascii=False)
 
 
 def log_as_json(level: str) -> None:
-    """Send every log of the process to stderr, one JSON object a line."""
+    """Send every log of the process to stderr, one JSON object per line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(tracebacks=level == "debug"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -18,7 +18,7 @@ _tracer: Any = None
 
 def configure(endpoint: str) -> None:
     """Send spans to an OTLP/HTTP endpoint, such as http://collector:4318. Raises `SettingsError` without the extra."""
-    global _tracer  # noqa: PLW0603  one exporter a process, as OpenTelemetry has it
+    global _tracer  # noqa: PLW0603  one exporter per process, as OpenTelemetry has it
     try:
         from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -1,7 +1,7 @@
 """Who may call: bearer keys from the settings and from a file that may change while the process runs.
 
-The file holds one key a line; it is read again when it changes, so keys rotate without a restart: add the new one, move
-the callers over, take the old one out. Keys are compared in constant time and never logged.
+The file holds one key per line; it is read again when it changes, so keys rotate without a restart: add the new one,
+move the callers over, take the old one out. Keys are compared in constant time and never logged.
 """
 
 import hmac

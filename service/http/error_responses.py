@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from rewright.service.core.logs import place_of
+from rewright.service.core.logs import exception_location
 from rewright.service.errors import (
     DeadlineExceeded,
     InternalError,
@@ -85,5 +85,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def other(_: Request, error: Exception) -> JSONResponse:
-        log.error("unforeseen error: %s", place_of(error))
+        log.error("unforeseen error: %s", exception_location(error))
         return error_response(unforeseen())

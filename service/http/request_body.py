@@ -1,4 +1,4 @@
-"""Reading a scoring request: size limits, parsing, and errors that name the place and the mend.
+"""Reading a scoring request: size limits, parsing, and errors that name the place and the fix.
 
 Raises only `rewright.service.errors`; no message holds text of a problem, a reference or a candidate.
 """
@@ -27,7 +27,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 _SHOWN = 20
 _DRAINED = 64 << 20
-_MENDS = {
+_FIXES = {
     "extra_forbidden": "no such field; remove it or check its spelling",
     "missing": "missing; add it",
     "json_invalid": "not valid JSON",
@@ -62,7 +62,7 @@ async def _read(request: Request, admission: Admission, limits: LimitSettings, h
         size += len(chunk)
         if refusal is None and size > limit:
             refusal = TooLarge(
-                f"the body is larger than limits.body_mb = {limits.body_mb} MiB; send fewer groups a request",
+                f"the body is larger than limits.body_mb = {limits.body_mb} MiB; send fewer groups per request",
                 detail={"limit": "limits.body_mb", "value": limits.body_mb},
             )
         if refusal is None:
@@ -113,7 +113,7 @@ def _check_limits(groups: Sequence[Group], limits: LimitSettings) -> None:
     ):
         if have > limit:
             raise TooLarge(
-                f"the request holds {have} {name}, more than limits.{name} = {limit}; send fewer groups a request",
+                f"the request holds {have} {name}, more than limits.{name} = {limit}; send fewer groups per request",
                 detail={"limit": f"limits.{name}", "value": limit},
             )
 
@@ -131,7 +131,7 @@ def _check_needs(groups: Sequence[Group], endpoint: str) -> None:
 
 def _place(error: Any) -> dict[str, str]:
     place = ".".join(str(part) for part in error["loc"]) or "body"
-    known = _MENDS.get(error["type"])
+    known = _FIXES.get(error["type"])
     reason = str(error.get("ctx", {}).get("error", error["msg"]))
     if error["type"] == "json_invalid":
         return {"place": place, "message": f"{known}: {reason}"}

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from rewright.service import schema
 from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
-from rewright.service.core.logs import place_of
+from rewright.service.core.logs import exception_location
 from rewright.service.core.request_context import due_in
 from rewright.service.errors import DeadlineExceeded, RewrightError, ScorerOff
 from rewright.service.http import error_responses
@@ -22,7 +22,7 @@ from rewright.service.http.request_body import body_of, drop_body, parse
 from rewright.service.http.request_life import CallerGone, body_read_by, while_caller_waits
 from rewright.service.ops.metrics import Metrics
 from rewright.service.reward.pipeline import reward_groups, wanted_scorers
-from rewright.service.scorers.base import Scorer, Scorers, check_kept
+from rewright.service.scorers.base import Scorer, Scorers, check_contract
 from rewright.service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class _Endpoints:
         if scorer is None:
             raise ScorerOff(f"/v1/{name} is off here; set REWRIGHT_SCORERS__{name.upper()}__WHERE to local or remote")
         groups = await scorer.score(request.groups, **options)
-        check_kept(name, request.groups, groups)
+        check_contract(name, request.groups, groups)
         self._metrics.note_scores(name, groups)
         return list(groups), self._served_by([name])
 
@@ -140,7 +140,7 @@ def scoring_routes(
                 raise
             except Exception as error:
                 # Neither message nor traceback: both may quote a text.
-                log.error("unforeseen error in /v1/%s: %s", endpoint, place_of(error))
+                log.error("unforeseen error in /v1/%s: %s", endpoint, exception_location(error))
                 raise error_responses.unforeseen() from None
             metrics.note_groups(endpoint, result.groups)
             return Response(result.__pydantic_serializer__.to_json(result), media_type="application/json")

@@ -21,7 +21,7 @@ from rewright.service.core.admission import Admission
 log = logging.getLogger(__name__)
 
 
-class LeavingServer(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """A server that closes its door before its port. Must be made and served on the event loop's own thread."""
 
     def __init__(self, config: uvicorn.Config, admission: Admission, *, leave_s: float) -> None:

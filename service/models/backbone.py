@@ -2,7 +2,7 @@
 
 Promises: what comes back can score text (its logits do not look ahead, no weight is freshly initialised, it has a chat
 template and a known context window) and carries a revision that identifies the weights; anything else is a
-`SettingsError` that names the setting and its mend.
+`SettingsError` that names the setting and its fix.
 
 Not covered: quantised compute, models spread over several devices, adapters.
 """

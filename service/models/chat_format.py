@@ -139,7 +139,7 @@ class _Renderer:
         except Exception as error:
             raise SettingsError(
                 f"scorers.nll: the chat template of the model fails on one user and one assistant turn ({error}); "
-                "mend the template or scorers.nll.template_args"
+                "fix the template or scorers.nll.template_args"
             ) from error
 
 

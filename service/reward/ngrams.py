@@ -35,7 +35,7 @@ class Counts(NamedTuple):
 
 
 def ngram_counts(texts: Sequence[str], n: int) -> list[Counts]:
-    """One result a text, in order. Texts must be ASCII, and at most `MOST_TEXTS`."""
+    """One result per text, in order. Texts must be ASCII, and at most `MOST_TEXTS`."""
     joined = np.frombuffer("\n".join(texts).encode("ascii"), dtype=np.uint8)
     starts, ends = _tokens(joined)
     hashes_T = _rolled(_token_hashes(joined, starts, ends), n)

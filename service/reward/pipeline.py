@@ -14,12 +14,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from rewright.service.core.logs import place_of
+from rewright.service.core.logs import exception_location
 from rewright.service.errors import InternalError, Overloaded, RewrightError, ScorerOff
 from rewright.service.reward.rule import Evidence, reward, standing, uses_dist, uses_div
 from rewright.service.reward.signals import signals_of
 from rewright.service.schema import Failed, Group, GroupScores, RewardGroup, Rule
-from rewright.service.scorers.base import Scorer, Scorers, check_kept, only
+from rewright.service.scorers.base import Scorer, Scorers, check_contract, select_candidates
 
 log = logging.getLogger(__name__)
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
@@ -66,12 +66,12 @@ async def reward_groups(
     if missing:
         hint = "" if rule.skip_unused else "; or set rule.skip_unused if the variant does not use it"
         raise ScorerOff(f"/v1/reward needs {', '.join(missing)}, which is off here; turn it on by its setting{hint}")
-    passages = [_Passage(group, rule, scorers, wanted, overlap=overlap, watch=watch) for group in groups]
+    pipelines = [GroupPipeline(group, rule, scorers, wanted, overlap=overlap, watch=watch) for group in groups]
     rewards: list[RewardGroup | None] = [None] * len(groups)
 
     async def walk(places: Iterator[int]) -> None:
         for k in places:
-            rewards[k] = await passages[k].run()
+            rewards[k] = await pipelines[k].run()
             on_group(len(groups[k].candidates))
 
     places = iter(range(len(groups)))
@@ -79,12 +79,12 @@ async def reward_groups(
     async with asyncio.TaskGroup() as together:
         for _ in range(min(GROUPS_AT_ONCE, len(groups))):
             together.create_task(walk(places))
-    if all(p.refused is not None for p in passages):
-        raise max((p.refused for p in passages if p.refused), key=lambda refused: refused.retry_after)
+    if all(p.refused is not None for p in pipelines):
+        raise max((p.refused for p in pipelines if p.refused), key=lambda refused: refused.retry_after)
     return [done for done in rewards if done is not None]
 
 
-class _Passage:
+class GroupPipeline:
     """One group's way through the gate."""
 
     def __init__(
@@ -166,7 +166,7 @@ class _Passage:
         return result
 
     async def _answers(self, scorer: Scorer[Any], members: list[int]) -> Sequence[Any]:
-        """One item a member, noted nowhere."""
+        """One item per member, noted nowhere."""
         result = await self._result(scorer, members)
         return [result] * len(members) if result is None or isinstance(result, Failed) else result.candidates
 
@@ -174,17 +174,17 @@ class _Passage:
         """What the scorer says of those candidates: None for no candidate, `Failed` where the whole scorer failed."""
         if not members:
             return None
-        asked = [only(self._group, members)]
+        asked = [select_candidates(self._group, members)]
         try:
             results = await scorer.score(asked)
-            check_kept(scorer.name, asked, results)
+            check_contract(scorer.name, asked, results)
         except RewrightError as trouble:
             if isinstance(trouble, Overloaded):
                 self.refused = trouble
             return _failed(trouble)
         except Exception as error:
             # Neither message nor traceback: both may quote a text.
-            log.error("scorer %s raised %s", scorer.name, place_of(error))
+            log.error("scorer %s raised %s", scorer.name, exception_location(error))
             return _failed(InternalError(f"{scorer.name} failed"))
         if self._watch is not None:
             self._watch.note_scores(scorer.name, results)

@@ -1,1 +1,1 @@
-"""One file a scorer; `contract` says what all of them promise. Only `rewright.service.wiring` opens them."""
+"""One file per scorer; `contract` says what all of them promise. Only `rewright.service.wiring` opens them."""

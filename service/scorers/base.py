@@ -1,9 +1,9 @@
 """What every scorer promises, local or remote, and the check that it kept it.
 
-A scorer gets whole groups and answers one result object a group, same length and same order, with one item a
+A scorer gets whole groups and answers one result object per group, same length and same order, with one item a
 candidate, same length and same order. An item that could not be scored is `Failed`; an exception out of `score`
 means trouble of the whole service (`rewright.service.errors`), and is never one candidate's fault. Scorers know nothing
-of the gate: the caller passes only the candidates it wants scored (`only`).
+of the gate: the caller passes only the candidates it wants scored (`select_candidates`).
 
 To add a scorer: one file with such a class, one pair of result models in `rewright.service.schema`, one line in
 `rewright.service.wiring`, one block in `rewright.service.settings`.
@@ -32,7 +32,7 @@ class Scorer(Protocol[GroupResult_co]):
         """Give everything back; waits for work in flight, refuses new work. May be called twice."""
 
     async def score(self, groups: Sequence[Group]) -> Sequence[GroupResult_co]:
-        """One result a group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer."""
+        """One result per group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer."""
 
     def describe(self) -> dict[str, Any]:
         """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
@@ -138,15 +138,15 @@ class Scorers:
         return (s for s in (self.verify, self.judge, self.nll, self.diversity) if s is not None)
 
 
-def only(group: Group, members: Sequence[int]) -> Group:
+def select_candidates(group: Group, members: Sequence[int]) -> Group:
     """The same group with just those candidates, in the order given."""
     if group.feasible is None and len(members) == len(group.candidates) and list(members) == sorted(set(members)):
         return group
     return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
 
 
-def check_kept(name: str, groups: Sequence[Group], results: Sequence[GroupScores[Any]]) -> None:
-    """Raise `InternalError` unless there is one result a group and one item a candidate, in order."""
+def check_contract(name: str, groups: Sequence[Group], results: Sequence[GroupScores[Any]]) -> None:
+    """Raise `InternalError` unless there is one result per group and one item per candidate, in order."""
     if len(results) != len(groups):
         raise InternalError(f"scorer {name} answered {len(results)} groups for {len(groups)}")
     for group, result in zip(groups, results, strict=True):

@@ -168,7 +168,7 @@ class BackboneNll:
         return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
-        """One result a group in order. Raises `Overloaded`, `ScorerUnavailable`, and `InvalidRequest` for a group
+        """One result per group in order. Raises `Overloaded`, `ScorerUnavailable`, and `InvalidRequest` for a group
         without a problem."""
         opened, batcher = self._open, self._batcher
         if opened is None or batcher is None:

@@ -100,7 +100,7 @@ async def attacks(judge, *, candidates, each, threshold):
 
 
 async def speed(judge, *, groups):
-    """Judgements a second of whole groups, and of their candidates one at a time."""
+    """Judgements per second of whole groups, and of their candidates one at a time."""
     lines = (DATA / "groups.jsonl").read_text(encoding="utf-8").splitlines()
     chosen = [r for r in map(json.loads, lines) if len(r["candidates"]) == 8][:groups]
     whole = [

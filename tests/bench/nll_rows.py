@@ -22,7 +22,7 @@ from pathlib import Path
 
 PADDED_TOKENS = 4096
 GROUPS = {4: 6, 8: 6}
-"""Candidates a group: how many such groups."""
+"""Candidates per group: how many such groups."""
 
 
 def prepare():

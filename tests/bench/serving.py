@@ -24,7 +24,7 @@ from tests.bench.serving_processes import STANDINS, Server, gateway, load_averag
 
 BATCH, BATCH_MS = 32, 50.0
 CAPACITY = BATCH / BATCH_MS * 1000
-"""Candidates a second of one stand-in replica."""
+"""Candidates per second of one stand-in replica."""
 
 
 def gateway_rate(seconds: float) -> None:
@@ -78,7 +78,7 @@ def overload(seconds: float) -> None:
 
 
 def _through(urls: list[str], seconds: float, replicas: int) -> float:
-    """Candidates a second through a gateway, with enough under way to keep every replica busy."""
+    """Candidates per second through a gateway, with enough under way to keep every replica busy."""
     posts = [body(64, candidates=8, characters=60, seed=seed) for seed in range(4)]
     with gateway(urls, REWRIGHT_SCORERS__NLL__WAITING="100000") as front:
         tally = Tally()
@@ -93,7 +93,7 @@ def _through(urls: list[str], seconds: float, replicas: int) -> float:
 
 
 def scale(seconds: float) -> None:
-    """A gateway over replicas that sleep 50 ms a batch of 32."""
+    """A gateway over replicas that sleep 50 ms per batch of 32."""
     with pods(16, "--batch-ms", str(BATCH_MS)) as servers:
         for count in (1, 2, 4, 8, 16):
             rate = _through([s.url for s in servers[:count]], seconds, count)

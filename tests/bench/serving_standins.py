@@ -22,7 +22,7 @@ from rewright.service.core.batcher import Batcher, QueueState  # noqa: E402
 from rewright.service.core.logs import log_as_json  # noqa: E402
 from rewright.service.errors import Overloaded, ScorerUnavailable  # noqa: E402
 from rewright.service.http.app import create_app  # noqa: E402
-from rewright.service.http.shutdown import LeavingServer  # noqa: E402
+from rewright.service.http.shutdown import GracefulServer  # noqa: E402
 from rewright.service.schema import (  # noqa: E402
     DiversityGroup,
     DiversityScored,
@@ -137,7 +137,7 @@ async def serve(settings: Settings, scorers: Scorers) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(settings.longest_s) + 1,
     )
-    await LeavingServer(config, app.state.admission, leave_s=settings.leave_s).run_until_signal()
+    await GracefulServer(config, app.state.admission, leave_s=settings.leave_s).run_until_signal()
     for scorer in scorers:
         await scorer.close()
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=NAMES, help="turn the other scorers off")
     parser.add_argument("--batch-ms", type=float, default=0.0, help="time of a batch of the NLL (default: at once)")
-    parser.add_argument("--batch", type=int, default=32, help="candidates a batch")
+    parser.add_argument("--batch", type=int, default=32, help="candidates per batch")
     options = parser.parse_args()
     log_as_json("error")
     nll = NllOnADevice(batch=options.batch, batch_s=options.batch_ms / 1000) if options.batch_ms else NllAtOnce()

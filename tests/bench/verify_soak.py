@@ -4,10 +4,10 @@
 
 Soak: pairs of all stages, one in ten of them for the workers, no two alike; proportional memory of the parent and of
 the average worker (their number changes as they are recycled) after the first tenth and at the end. Stream: an open
-loop of `rate` pairs a second, first innocent alone, then with one in twenty hostile; p99 latency of the innocent. Ends
-with status 1 where memory grew by more than 5 %, or the p99 by more than to twice itself plus the fast lane's limit.
-`--seconds 0` or `--pairs 0` leaves one of the two out. The load of the machine is printed: latencies taken beside other
-work say nothing. Linux only.
+loop of `rate` pairs per second, first innocent alone, then with one in twenty hostile; p99 latency of the innocent.
+Ends with status 1 where memory grew by more than 5 %, or the p99 by more than to twice itself plus the fast lane's
+limit. `--seconds 0` or `--pairs 0` leaves one of the two out. The load of the machine is printed: latencies taken
+beside other work say nothing. Linux only.
 """
 
 import argparse

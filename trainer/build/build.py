@@ -35,7 +35,7 @@ from rewright.trainer.generation.engine import Generator, open_generator
 from rewright.trainer.models.adapter_folder import Rendering, adapter_sha256, rendering_of, rewriter_of
 from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
 from rewright.trainer.recipes.build import BuildRecipe, Shard
-from rewright.trainer.runs.preflight import Served, api_key, check_service, misfits
+from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.row_file import RowFile, origins_in
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Session:
 def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
     """Build until the last row; the dataset's file. A finished build is left as it is.
 
-    Raises `TrainerError` for all that its user can mend; what was written until then is kept and gone on with.
+    Raises `TrainerError` for all that its user can fix; what was written until then is kept and gone on with.
     """
     rewriting = rewriting_prompt(recipe.prompt.file)
     solving = Prompt.load(recipe.solve_prompt, places={"problem"})
@@ -115,7 +115,7 @@ def _prepare(
 ) -> _Prepared:
     located = locate(recipe.backbone)
     chat = ChatFormat(load_tokenizer(located), args=rendering.args, date=rendering.date)
-    for misfit in misfits(served, located, chat):
+    for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     corpus = stage_two(recipe, folder.corpus, prompt=rendering.prompt, chat=chat, located=located)
     block_size = _block_size(recipe)

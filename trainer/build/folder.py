@@ -3,7 +3,7 @@
     settings.json       what the rows depend on      corpus/       stage_one, stage_two, report (unless one was given)
     rows.jsonl          every row, growing in order  build.json    what came out; written last
     dataset.jsonl, .parquet   what SFT trains on     llamafactory/ the same for LLaMA-Factory
-    README.md, plots/   the dataset card             shards/i-of-n one such folder a shard
+    README.md, plots/   the dataset card             shards/i-of-n one such folder per shard
 
 Promises: a folder goes on with the build that it was made for and with no other; one process works in it at a time.
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class BuildNumbers:
-    """Lists are aligned: one entry a row in order, None where a text has no NLL. Lengths in π0's tokens."""
+    """Lists are aligned: one entry per row in order, None where a text has no NLL. Lengths in π0's tokens."""
 
     origins: list[str] = field(default_factory=list)
     nll: list[float | None] = field(default_factory=list)

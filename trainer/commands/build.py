@@ -1,7 +1,7 @@
 """`rewright build` and `rewright merge`, joined to the command line by entry points. Nothing heavy before one runs.
 
 Exit status: 0 the dataset is there; 1 the service gave no scores any more (what is written is kept); 2 something to
-mend.
+fix.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`rewright evaluate`: joins the command line by an entry point. Nothing heavy is imported before it runs.
 
-Exit status: 0 results are there; 1 the service stayed away (every generation is kept); 2 something to mend.
+Exit status: 0 results are there; 1 the service stayed away (every generation is kept); 2 something to fix.
 """
 
 import argparse

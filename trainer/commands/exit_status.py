@@ -1,6 +1,6 @@
 """A command's end: what it gives is printed, and trouble becomes a line and an exit status, never a traceback.
 
-0 it is done; 1 the service gave no scores any more; 2 something to mend; 143 SIGTERM came. After 1 and 143 what was
+0 it is done; 1 the service gave no scores any more; 2 something to fix; 143 SIGTERM came. After 1 and 143 what was
 there is kept.
 """
 

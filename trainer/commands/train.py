@@ -1,7 +1,7 @@
 """`rewright train grpo` and `rewright train sft`: join the command line by the entry-point group `rewright.commands`.
 
 Loaded for every `rewright --help`, so nothing heavy is imported before a command runs.
-Exit status: 0 the run is done; 1 the service gave no rewards any more (a checkpoint is there); 2 something to mend.
+Exit status: 0 the run is done; 1 the service gave no rewards any more (a checkpoint is there); 2 something to fix.
 """
 
 import argparse

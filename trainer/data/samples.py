@@ -109,9 +109,9 @@ def jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise CorpusError(f"{path.name}, line {number}: no JSON ({error}); write one object a line") from None
+                raise CorpusError(f"{path.name}, line {number}: no JSON ({error}); write one object per line") from None
             if not isinstance(row, dict):
-                raise CorpusError(f"{path.name}, line {number}: no JSON object; write one object a line")
+                raise CorpusError(f"{path.name}, line {number}: no JSON object; write one object per line")
             yield row
 
 

@@ -4,7 +4,7 @@ Promises: every answer is kept as it was written; a killed run goes on where it 
 alone, and what could not be checked is reported apart, never as wrong. With a base run of the same questions the table
 has Math↑ and Gen↓, and the model's drift from π0 (`rewright.trainer.evaluate.drift`).
 
-Not covered: sampling several answers a question, few-shot prompts, benchmarks without a final answer.
+Not covered: sampling several answers per question, few-shot prompts, benchmarks without a final answer.
 """
 
 import json
@@ -50,7 +50,7 @@ class _Run(NamedTuple):
 def evaluate(recipe: EvaluateRecipe) -> Path:
     """Answer, check, count; the folder, which holds results.json and results.md.
 
-    Raises `TrainerError` for all that its user can mend; after `ServiceTrouble` every generation is kept.
+    Raises `TrainerError` for all that its user can fix; after `ServiceTrouble` every generation is kept.
     """
     prompts = {
         "math": Prompt.load(recipe.prompts.math, places={"question"}),

@@ -37,7 +37,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     if (drift := summary["drift"]) is not None:
         low, high = drift["kl_interval"]
         lines.append(
-            f"- drift from the base: KL {drift['kl']:.4f} nats a token ({low:.4f} to {high:.4f}), NLL of its own words "
-            f"{drift['nll_drift']:+.4f}, over {drift['tokens']} tokens of {drift['prompts']} general answers"
+            f"- drift from the base: KL {drift['kl']:.4f} nats per token ({low:.4f} to {high:.4f}), NLL of its own "
+            f"words {drift['nll_drift']:+.4f}, over {drift['tokens']} tokens of {drift['prompts']} general answers"
         )
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ prompt gets exactly one answer, also one that does not fit into the model's wind
 (a repetition penalty, say) never apply. With transformers, prompts are decoded in the batches in which they come, so
 that in float32 the same batches give the same texts on the same machine.
 
-Not covered: several answers a prompt, stop strings, images, decoding on several machines.
+Not covered: several answers per prompt, stop strings, images, decoding on several machines.
 """
 
 import importlib.util
@@ -68,7 +68,7 @@ class Generator(AbstractContextManager["Generator"]):
         return self._engine.busy_s
 
     def stream(self, prompts: Iterable[Messages]) -> Iterator[Generated]:
-        """One answer a prompt: in order with transformers, as they are finished with vLLM."""
+        """One answer per prompt: in order with transformers, as they are finished with vLLM."""
         for key, *rest in self._engine.run(_Lazily(prompts, self.batch_size)):
             yield Generated(key, *rest)  # type: ignore[arg-type]
 

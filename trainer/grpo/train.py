@@ -28,7 +28,7 @@ from rewright.trainer.models.policy import ChatFormat, Located, load_model, load
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
-from rewright.trainer.runs.preflight import Served, api_key, check_service, misfits
+from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.train_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Prepared:
 def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
     """Train until the recipe's end; the folder of the final adapter.
 
-    Raises `TrainerError` for all that its user can mend. After `ServiceTrouble` in the middle of a run there is a
+    Raises `TrainerError` for all that its user can fix. After `ServiceTrouble` in the middle of a run there is a
     checkpoint of the last finished step to go on from.
     """
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -88,7 +88,7 @@ def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Serv
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
     chat = ChatFormat(tokenizer, args=served.template_args, date=served.template_date)
-    for misfit in misfits(served, located, chat):
+    for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     backbone = {"model": located.name, "revision": located.revision, "template": chat.template_sha256}
     settings = {

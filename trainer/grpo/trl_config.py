@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig":
-    """One generation and one update a step, whole groups on every rank."""
+    """One generation and one update per step, whole groups on every rank."""
     import torch
     from trl import GRPOConfig
 

@@ -1,7 +1,7 @@
 """The policy R_φ: π0 as transformers loads it, its chat format, and LoRA on top.
 
 Promises: a hub name, a folder, a GGUF file or the embedded model; the revision is told as the service tells its own, so
-that the two can be compared; a model that cannot be had or has no chat template is a `BackboneError` with its mend.
+that the two can be compared; a model that cannot be had or has no chat template is a `BackboneError` with its fix.
 The chat template's variables, the date among them, are those given, so that trainer and service render alike.
 
 Not covered: quantised training, adapters of other people as a start.

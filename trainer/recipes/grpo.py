@@ -1,7 +1,7 @@
 """The recipe of Stage I: one YAML file that says everything a run depends on.
 
 Promises: unknown keys, wrong types and settings that cannot work together are refused before anything is loaded, each
-with the key's name and its mend; nothing is read from the environment. No torch here.
+with the key's name and its fix; nothing is read from the environment. No torch here.
 
 Not covered: whether models, data and service exist (`rewright.trainer.runs.preflight`).
 """
@@ -33,7 +33,7 @@ class Rollouts(Block):
 
 
 class Training(Block):
-    """GRPO. One update a step: prompts_per_step groups of group_size candidates each."""
+    """GRPO. One update per step: prompts_per_step groups of group_size candidates each."""
 
     group_size: int = Field(10, ge=2, description="K.")
     prompts_per_step: int = Field(512, ge=1)

@@ -56,7 +56,7 @@ def figure_4(runs: Runs, out: Path) -> str:
 FIGURES: tuple[tuple[str, Callable[[Runs, Path], str]], ...] = (
     ("Figure 2: SFT loss by method", figure_2),
     ("Figure 3: SFT loss on the success-only subset", figure_3),
-    ("Figure 4: candidates a group", figure_4),
+    ("Figure 4: candidates per group", figure_4),
 )
 
 

@@ -1,7 +1,7 @@
 """Everything that can be found wrong before compute is spent: the service, its rule, its π0.
 
 Promises: a service that is not there, not ready, locked, or has a scorer off that the rule needs is a `ServiceTrouble`
-that names the address and the mend, within seconds; a π0 that does not fit the policy's backbone is a warning, since
+that names the address and the fix, within seconds; a π0 that does not fit the policy's backbone is a warning, since
 training against another judge of likelihood can be meant.
 """
 
@@ -70,7 +70,7 @@ def check_service(reward: Reward, *, wait_s: float = INFO_S) -> Served:
     return Served(first, dict(template.get("args", {})), str(template.get("date", "2025-01-01")))
 
 
-def misfits(served: Served, located: Located, chat: ChatFormat) -> list[str]:
+def incompatibilities(served: Served, located: Located, chat: ChatFormat) -> list[str]:
     """In which respects the service's π0 is not the backbone that is trained; empty where it fits."""
     nll = served.info["scorers"].get("nll")
     if nll is None:

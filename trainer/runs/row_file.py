@@ -1,4 +1,4 @@
-"""The file that a build grows: one row a line, in order, each whole or not there at all.
+"""The file that a build grows: one row per line, in order, each whole or not there at all.
 
 Promises: a row that was written is never written again nor lost, whatever kills the process; what a kill or a full disk
 leaves of a line is cut off; a file whose rows are not those of this corpus is refused rather than gone on with.

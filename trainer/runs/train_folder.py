@@ -46,7 +46,7 @@ class RunFolder:
     def claim(self, recipe: GrpoRecipe | SftRecipe, *, resume: bool) -> None:
         """Make the folder this recipe's, or find that it is already.
 
-        A recipe that never came to a checkpoint may be mended: it is replaced.
+        A recipe that never came to a checkpoint may be fixed: it is replaced.
 
         Raises `RunFolderError` where it holds a run and `resume` is off, a run of another recipe, or other files.
         """

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     """Train until the recipe's end; the folder of what was trained: `adapter/` with LoRA, `model/` without.
 
-    Raises `TrainerError` for all that its user can mend.
+    Raises `TrainerError` for all that its user can fix.
     """
     from trl import SFTTrainer
 

@@ -1,8 +1,8 @@
 """Work of a CPU model cut over its cores: each lane is a thread that computes alone, with no threads inside.
 
-An operator spread over all cores waits for the slowest at its end, thousands of times a batch, and small operators gain
-nothing from a second core. Independent pieces, one a core, never wait for one another; a lane that is done takes the
-next piece, the costly ones first, so that all end at about the same time.
+An operator spread over all cores waits for the slowest at its end, thousands of times per batch, and small operators
+gain nothing from a second core. Independent pieces, one a core, never wait for one another; a lane that is done takes
+the next piece, the costly ones first, so that all end at about the same time.
 
 Promises: results in the order of the items; the first exception of a piece is raised once all are done.
 Not covered: work that is cheaper in smaller pieces; `cost` is believed to be about right.

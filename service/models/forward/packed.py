@@ -40,7 +40,7 @@ class CannotPack(Exception):
 class PackedScorer:
     """Scores candidates of several prefixes in one row. Belongs to the thread that owns the model.
 
-    batch_tokens: the largest number of rows of one forward pass; a CPU takes fewer, one pass a core at a time.
+    batch_tokens: the largest number of rows of one forward pass; a CPU takes fewer, one pass per core at a time.
     compiled: what stands around the attentions and behind the logits is compiled, at the first forward passes.
     """
 

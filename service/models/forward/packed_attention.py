@@ -5,7 +5,7 @@ running is told beside the model's arguments (`running`), since not every family
 
 Promises: causal inside a span; sliding windows and soft capping as the model's code asks for them; an attention that
 asks for anything else that changes scores (sinks, biases) raises `NotImplementedError`, so that the caller can run the
-model another way. On CUDA one FlashAttention call a layer over all spans; elsewhere, and where that kernel does not
+model another way. On CUDA one FlashAttention call per layer over all spans; elsewhere, and where that kernel does not
 apply, blocks of queries as matrix products, whose scores never exist for more than a block.
 
 Not covered: training, dropout, attention weights as output.

@@ -70,7 +70,7 @@ class OutputLayer:
         return logits_TV
 
     def at(self, hidden_TE: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-        """The logit of one id a row, float32, shape [T]: in the model's own half precision labels would tie."""
+        """The logit of one id per row, float32, shape [T]: in the model's own half precision labels would tie."""
         logits_T: torch.Tensor = (hidden_TE.float() * self._matrix.weight[ids_T].float()).sum(dim=1)
         if getattr(self._matrix, "bias", None) is not None:
             logits_T = logits_T + self._matrix.bias[ids_T].float()

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 Way = Literal["vllm targets", "vllm prompt"]
 
 _AGREE = 0.05
-"""Nats a token: the probe must be the same both ways, up to bfloat16."""
+"""Nats per token: the probe must be the same both ways, up to bfloat16."""
 _LOOK_S = 0.5
 """Between two looks whether the engine lives, while it computes."""
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from rewright.service.schema import Failed, Group, GroupScores, NllGroup
-from rewright.service.scorers.base import CacheState, Scorer, check_kept, only
+from rewright.service.scorers.base import CacheState, Scorer, check_contract, select_candidates
 from rewright.service.scorers.caching.store import ScoreTable, SharedStore
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
@@ -119,9 +119,9 @@ class CachedScorer(Generic[GroupResult]):
         futures = {key: loop.create_future() for key in places if key not in self._under_way}
         self._under_way |= futures
         try:
-            asked = [only(group, list(places.values()))]
+            asked = [select_candidates(group, list(places.values()))]
             results = await self._inner.score(asked)
-            check_kept(self.name, asked, results)
+            check_contract(self.name, asked, results)
             items = dict(zip(places, results[0].candidates, strict=True))
             for key, future in futures.items():
                 if not isinstance(items[key], Failed):

@@ -125,7 +125,7 @@ class EmbeddingDiversity:
         return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
 
     async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
-        """One result a group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
+        """One result per group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
         texts = {
             text: None  # a dict keeps the order and drops repeats
             for group in groups

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from rewright.service.core.fair_semaphore import FairSlots
+from rewright.service.core.fair_semaphore import FairSemaphore
 from rewright.service.errors import ScorerUnavailable, SettingsError
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class ChatEndpoints:
         self._servers = [_Server(url) for url in base_urls]
         self._call_timeout_s = call_timeout_s
         self._concurrency = concurrency
-        self._slots = FairSlots(concurrency)
+        self._slots = FairSemaphore(concurrency)
         self._closing = False
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},

@@ -17,7 +17,7 @@ FEWEST = 20
 ALARM = 0.1
 
 
-class VerdictWatch:
+class NoVerdictAlarm:
     def __init__(self) -> None:
         self._without: deque[bool] = deque(maxlen=WINDOW)
         self._alarmed = False

@@ -20,10 +20,10 @@ from typing import Any
 from rewright.service.errors import ScorerUnavailable
 from rewright.service.schema import Failed, Group, JudgeGroup
 from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
-from rewright.service.scorers.judge.no_verdict_alarm import VerdictWatch
+from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
-from rewright.service.scorers.judge.verdicts import JudgeItem, described, judge_groups, refuse_unfit
+from rewright.service.scorers.judge.verdicts import JudgeItem, described, judge_groups, validate_prompt
 
 TOP = 20
 """Likeliest tokens asked for: the most that the common servers allow."""
@@ -66,7 +66,7 @@ class OpenAIJudge:
         both_orders: bool = False,
         samples: int = 1,
     ) -> None:
-        refuse_unfit(prompt, both_orders=both_orders, samples=samples)
+        validate_prompt(prompt, both_orders=both_orders, samples=samples)
         self._base_urls = list(base_urls)
         self._model = model
         self._api_key = api_key
@@ -78,7 +78,7 @@ class OpenAIJudge:
         self._samples = samples
         self._endpoints: ChatEndpoints | None = None
         self._last_worked: float | None = None
-        self._watch = VerdictWatch()
+        self._watch = NoVerdictAlarm()
 
     async def open(self) -> None:
         """Nothing is asked yet: a judge that is down must not keep the service from starting."""
@@ -104,7 +104,7 @@ class OpenAIJudge:
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
-        """One result a group in order. Raises `ScorerUnavailable` when the scorer is not open."""
+        """One result per group in order. Raises `ScorerUnavailable` when the scorer is not open."""
         return await judge_groups(
             groups,
             self._prompt,

@@ -1,4 +1,4 @@
-"""The judge in this process: one forward pass a question, the verdict from the probabilities of the label tokens.
+"""The judge in this process: one forward pass per question, the verdict from the probabilities of the label tokens.
 
 Promises: score = P(valid) over all single tokens that spell one of the two labels, at the position where the judge
 would begin its answer; what a group's questions begin with alike (instructions, problem, reference) is computed once;
@@ -35,7 +35,7 @@ from rewright.service.scorers.judge.verdicts import (
     judge_groups,
     judged,
     p_valid,
-    refuse_unfit,
+    validate_prompt,
 )
 
 # The same question must read alike tomorrow, and the answer must begin where the generation prompt ends.
@@ -116,7 +116,7 @@ class TransformersJudge:
                 f"scorers.judge.prompt: {prompt.name!r} asks for a rationale, which the transformers backend does not "
                 "write; choose a prompt that asks for a label, or set backend to 'openai'"
             )
-        refuse_unfit(prompt, both_orders=both_orders)
+        validate_prompt(prompt, both_orders=both_orders)
         self._load = load
         self._prompt = prompt
         self._threshold = threshold
@@ -172,7 +172,7 @@ class TransformersJudge:
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
-        """One result a group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
+        """One result per group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
         return await judge_groups(
             groups, self._prompt, self._ask_all, threshold=self._threshold, both_orders=self._both_orders
         )

@@ -68,7 +68,7 @@ def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -
     }
 
 
-def refuse_unfit(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1) -> None:
+def validate_prompt(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1) -> None:
     """Raises `SettingsError` where the prompt cannot be asked in the way that is wanted."""
     if both_orders and not prompt.can_turn:
         raise SettingsError(
@@ -91,7 +91,7 @@ async def judge_groups(
     samples: int = 1,
     both_orders: bool = False,
 ) -> list[JudgeGroup]:
-    """One result a group in order, by asking `ask` (same length, same order) every distinct question once.
+    """One result per group in order, by asking `ask` (same length, same order) every distinct question once.
 
     Candidates that fail for certain (`judge_checks`) ask nobody. samples: answers to each question. both_orders: each
     question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.

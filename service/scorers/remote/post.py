@@ -22,7 +22,7 @@ _AWAY = frozenset({502, 503})
 
 
 class Answered(NamedTuple):
-    """One result a group in order."""
+    """One result per group in order."""
 
     groups: list[Any]
 

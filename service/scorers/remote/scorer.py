@@ -107,7 +107,7 @@ class RemoteScorer(Generic[GroupResult]):
         await self._replicas.close()
 
     async def score(self, groups: Sequence[Group]) -> list[GroupResult]:
-        """One result a group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through."""
+        """One result per group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through."""
         return await self._score(groups, tokens=False)
 
     def describe(self) -> dict[str, Any]:

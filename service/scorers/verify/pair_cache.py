@@ -16,7 +16,7 @@ _ENTRY_BYTES = 250
 """The tuple, its place in the dictionary and its links, roughly; the texts come on top."""
 
 
-class RememberedPairs:
+class PairCache:
     """max_bytes: what keys and bookkeeping may take; the pair used longest ago goes first."""
 
     def __init__(self, max_bytes: int) -> None:

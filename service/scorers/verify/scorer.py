@@ -26,7 +26,7 @@ from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, n
 from rewright.service.mathematics.answers.question import only_quotes
 from rewright.service.schema import AnswerVerdict, Failed, Group, VerifyGroup, VerifyScored
 from rewright.service.scorers.base import StageCost
-from rewright.service.scorers.verify.pair_cache import Pair, RememberedPairs
+from rewright.service.scorers.verify.pair_cache import Pair, PairCache
 
 WORKER = "rewright.service.scorers.verify.worker:decide"
 REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
@@ -87,7 +87,7 @@ class AnswerVerifier:
             slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
             rehearsal=REHEARSAL,
         )
-        self._remembered = RememberedPairs(REMEMBERED_BYTES)
+        self._remembered = PairCache(REMEMBERED_BYTES)
         self._costs = _Costs()
 
     async def open(self) -> None:
@@ -116,7 +116,7 @@ class AnswerVerifier:
         return {stage: StageCost(self._costs.items[stage], self._costs.seconds[stage]) for stage in STAGES}
 
     async def score(self, groups: Sequence[Group]) -> list[VerifyGroup]:
-        """One result a group, one item a candidate, in order. Raises `Overloaded` and `ScorerUnavailable`."""
+        """One result per group, one item per candidate, in order. Raises `Overloaded` and `ScorerUnavailable`."""
         size = sum(len(text) for group in groups for text in group.candidates)
         # Reading is linear in the text, but a large request would hold the event loop for long.
         costs = _Costs()

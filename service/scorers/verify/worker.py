@@ -161,7 +161,7 @@ def _printed(exact: Expr, text: str) -> bool:
     return prints(Exact(Fraction(int(near.p), int(near.q))), decimal)
 
 
-def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one way out a kind of expression
+def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one way out per kind of expression
     """Equal as functions of the same symbols; see the module's docstring."""
     if mine == yours:
         return mine not in (nan, zoo)

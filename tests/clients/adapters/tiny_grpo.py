@@ -1,6 +1,6 @@
 """TRL's own GRPOTrainer on a random model of a few thousand weights, rewarded over HTTP.
 
-As a program, one rank of several (gloo): trains with whole groups a rank, then tries with half a group a rank, and
+As a program, one rank of several (gloo): trains with whole groups per rank, then tries with half a group a rank, and
 writes what it saw to FOLDER/rank-N.json.
 
     python -m torch.distributed.run --nproc_per_node 2 tests/clients/adapters/tiny_grpo.py URL FOLDER

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewright.service.core.fair_queue import FairQueue
-from rewright.service.core.fair_semaphore import FairSlots
+from rewright.service.core.fair_semaphore import FairSemaphore
 from rewright.service.core.request_context import request_id
 
 
@@ -65,7 +65,7 @@ def test_everything_comes_out_once_and_each_caller_in_order(pushed, data):
 
 def test_slots_are_shared_fairly_and_given_back_by_those_who_leave():
     async def scenario():
-        slots = FairSlots(2)
+        slots = FairSemaphore(2)
         order = []
 
         async def work(name):

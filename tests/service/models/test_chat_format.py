@@ -152,7 +152,7 @@ def test_a_blank_candidate_has_no_ids(text: str) -> None:
         "{% if add_generation_prompt %}Reply:{% endif %}",
     ],
 )
-def test_a_template_that_cannot_be_split_is_refused_with_its_mend(template: str) -> None:
+def test_a_template_that_cannot_be_split_is_refused_with_its_fix(template: str) -> None:
     with pytest.raises(SettingsError, match=r"template"):
         chat_format(tiny.tiny_tokenizer(template))
 

@@ -24,7 +24,7 @@ def set_diversity(vectors):
 
 
 def totals(candidates, variant, lambda_dist, lambda_div, min_std):
-    """One total a candidate, None where it has no reward."""
+    """One total per candidate, None where it has no reward."""
     passed = [c["v_ans"] == 1 and c["v_rea"] == 1 and not c["unfit"] for c in candidates]
     if variant == "soft":
         inside = [not c["lost"] and not c["unfit"] for c in candidates]

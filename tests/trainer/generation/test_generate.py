@@ -127,7 +127,7 @@ def test_a_source_may_ask_for_what_depends_on_the_answers(backbone):
     assert set(found) == {("first", 0), ("first", 1), "second"}
 
 
-def test_what_cannot_be_is_said_with_its_mend(backbone):
+def test_what_cannot_be_is_said_with_its_fix(backbone):
     with pytest.raises(RecipeError, match="batch_size"):
         open_generator(backbone, batch_size=0)
     with pytest.raises(BackboneError, match="no folder"):

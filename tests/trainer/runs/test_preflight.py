@@ -7,7 +7,7 @@ from rewright.service.settings import Settings
 from rewright.trainer.errors import RecipeError, ServiceTrouble
 from rewright.trainer.models.policy import ChatFormat, Located
 from rewright.trainer.recipes.blocks import Reward
-from rewright.trainer.runs.preflight import check_service, misfits
+from rewright.trainer.runs.preflight import check_service, incompatibilities
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainNll, PlainVerifier, plain_scorers
 from tests.service.scorers.tiny_models import SWALLOWING_MARKS, TRIMS_AND_PRINTS_THE_DATE, tiny_tokenizer
@@ -32,14 +32,14 @@ def test_a_good_service_says_how_it_renders():
     with serve_app(plain_scorers(nll=DescribedNll())) as server:
         served = check_service(reward(server.url))
     assert served.template_args == {"enable_thinking": False} and served.template_date == "2024-05-06"
-    assert misfits(served, Located("x", "x", "abc"), CHAT) == []
-    (other,) = misfits(served, Located("mine", "x", "sha256:123"), CHAT)
+    assert incompatibilities(served, Located("x", "x", "abc"), CHAT) == []
+    (other,) = incompatibilities(served, Located("mine", "x", "sha256:123"), CHAT)
     assert "some/model" in other and "mine" in other
     other_template = ChatFormat(tiny_tokenizer(SWALLOWING_MARKS), args={}, date="2025-01-01")
-    assert "chat template" in misfits(served, Located("x", "x", "abc"), other_template)[0]
+    assert "chat template" in incompatibilities(served, Located("x", "x", "abc"), other_template)[0]
 
 
-def test_a_dead_address_is_named_with_its_mend():
+def test_a_dead_address_is_named_with_its_fix():
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ServiceTrouble, match=f"{url} cannot be used.*rewright serve"):
         check_service(reward(url), wait_s=1)

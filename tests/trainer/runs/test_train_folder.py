@@ -71,7 +71,7 @@ def test_other_peoples_files_are_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_recipe_that_came_to_nothing_may_be_mended(tmp_path):
+def test_a_recipe_that_came_to_nothing_may_be_fixed(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.claim(recipe("reward.variant=soft"), resume=True)
     folder.claim(recipe(), resume=True)

@@ -2,11 +2,11 @@
 
 import tracemalloc
 
-from rewright.service.scorers.verify.pair_cache import RememberedPairs
+from rewright.service.scorers.verify.pair_cache import PairCache
 
 
 def test_long_texts_push_out_what_was_used_longest_ago() -> None:
-    remembered = RememberedPairs(10_000)
+    remembered = PairCache(10_000)
     remembered.put(("1", "2"), False)
     remembered.put(("3", "3"), True)
     remembered.put(("4", "x" * 8_000), False)
@@ -18,7 +18,7 @@ def test_long_texts_push_out_what_was_used_longest_ago() -> None:
 
 
 def test_a_pair_put_twice_counts_once() -> None:
-    remembered = RememberedPairs(10_000)
+    remembered = PairCache(10_000)
     for _ in range(1_000):
         remembered.put(("1", "2"), True)
     remembered.put(("3", "4"), True)
@@ -27,7 +27,7 @@ def test_a_pair_put_twice_counts_once() -> None:
 
 def test_memory_stays_within_the_bound() -> None:
     bound = 2_000_000
-    remembered = RememberedPairs(bound)
+    remembered = PairCache(bound)
     tracemalloc.start()
     for n in range(20_000):
         remembered.put((str(n), f"{n}" * (n % 97)), True)

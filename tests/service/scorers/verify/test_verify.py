@@ -9,7 +9,7 @@ import pytest
 
 from rewright.service.errors import Overloaded, ScorerUnavailable
 from rewright.service.schema import Failed, Group, VerifyGroup, VerifyScored
-from rewright.service.scorers.base import check_kept
+from rewright.service.scorers.base import check_contract
 from rewright.service.scorers.verify.scorer import AnswerVerifier
 
 Score = Callable[..., list[VerifyGroup]]
@@ -22,7 +22,7 @@ def score() -> Iterator[Score]:
 
     def run(*groups: Group) -> list[VerifyGroup]:
         results = asyncio.run(verifier.score(groups))
-        check_kept("verify", groups, results)
+        check_contract("verify", groups, results)
         return results
 
     yield run
