@@ -294,7 +294,7 @@ class TestNetwork:
 
 @pytest.mark.parametrize("name", [spec.name for spec in BUILT_IN])
 def test_every_built_in_scorer_has_a_component_of_the_common_shape(name):
-    """What `rewright pod-manifests` says is said once; what differs (device, size, autoscaler) is the component's own."""
+    """What `rewright pod-manifests` says is said once; what differs (device, size, autoscaler) is the component's."""
     folder = K8S / "components" / name
     assert {file.name for file in folder.iterdir()} == set(component(name))
     for file in ("service.yaml", "network-policies.yaml", "disruption-budget.yaml"):
