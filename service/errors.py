@@ -12,7 +12,8 @@
     │   ├── InternalError       500  internal
     │   ├── ScorerOff           503  scorer_off          not retryable: a setting turned the scorer off
     │   ├── ScorerUnavailable   503  scorer_unavailable  retryable
-    │   └── DeadlineExceeded    504  deadline_exceeded   retryable
+    │   ├── DeadlineExceeded    504  deadline_exceeded   retryable
+    │   └── OutOfTime           504  deadline            retryable: what the deadline found unfinished, item by item
     └── SettingsError           the process cannot start; never reaches HTTP
 
 Trouble with one candidate is not an exception but data: see `rewright.service.schema.Failed`.
@@ -98,6 +99,14 @@ class ScorerUnavailable(ServiceError):
 
 class DeadlineExceeded(ServiceError):
     code = "deadline_exceeded"
+    status = 504
+    retryable = True
+
+
+class OutOfTime(ServiceError):
+    """The request's deadline came before this was scored; other items of the request may be done."""
+
+    code = "deadline"
     status = 504
     retryable = True
 

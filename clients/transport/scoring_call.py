@@ -25,7 +25,7 @@ from rewright.service.schema import Answer, Group, GroupScores, ItemError, Rule,
 RESENDS = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
-AWAY = frozenset({"scorer_unavailable", "judge_unavailable", "overloaded", "deadline_exceeded"})
+AWAY = frozenset({"scorer_unavailable", "judge_unavailable", "overloaded", "deadline", "deadline_exceeded"})
 """Item codes that tell of a scorer that is away or busy, rather than of this text."""
 
 Result = TypeVar("Result")

@@ -19,8 +19,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from rewright.service.core import tracing
 from rewright.service.core.fair_queue import FairQueue
-from rewright.service.core.request_context import request_id
-from rewright.service.errors import Overloaded, ScorerUnavailable
+from rewright.service.core.request_context import due, request_id
+from rewright.service.errors import OutOfTime, Overloaded, ScorerUnavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -102,7 +102,8 @@ class Batcher(Generic[Item, Result]):
             await asyncio.to_thread(self._thread.join)
 
     async def submit(self, items: Sequence[Item]) -> list[Result | Exception]:
-        """One result an item in order; an item that raised even alone has its exception in its place.
+        """One result per item in order; an item that raised even alone has its exception in its place, and one that the
+        caller's deadline (`request_context.due`) found unfinished has `OutOfTime`.
 
         Raises `Overloaded` (nothing was queued) when the items do not fit into the queue, and `ScorerUnavailable` when
         the thread is gone. Cancelling the call drops what has not started.
@@ -122,14 +123,27 @@ class Batcher(Generic[Item, Result]):
                 )
             entries = [self._queue.push(caller, w, w.cost) for w in waiting]
             self._changed.notify_all()
+        futures = [asyncio.wrap_future(w.future) for w in waiting]
+        ends = due()
         try:
-            return await asyncio.gather(*(asyncio.wrap_future(w.future) for w in waiting), return_exceptions=True)  # type: ignore[return-value]
-        except asyncio.CancelledError:
+            await asyncio.wait(futures, timeout=None if ends is None else max(0.0, ends - time.monotonic()))
+        finally:
             with self._changed:
-                for entry in entries:
-                    self._queue.take(entry, served=False)
-                    entry.item.future.cancel()
-            raise
+                for entry, future in zip(entries, futures, strict=True):
+                    if not future.done():
+                        self._queue.take(entry, served=False)
+                        future.cancel()
+        return [self._outcome(future) for future in futures]
+
+    def _outcome(self, future: "asyncio.Future[Result]") -> Result | Exception:
+        if future.cancelled() or not future.done():
+            return OutOfTime(f"{self._name} had not come to this by the request's deadline; send the group again")
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if not isinstance(error, Exception):
+            raise error
+        return error
 
     @property
     def alive(self) -> bool:

@@ -33,7 +33,12 @@ def due_in(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def due() -> float | None:
+    """The moment (`time.monotonic()`) by which the request's work must be done; None where there is none."""
+    return _deadline.get()
+
+
 def seconds_left() -> float | None:
     """Until the request's deadline, never below 0; None where there is none."""
-    due = _deadline.get()
-    return None if due is None else max(0.0, due - time.monotonic())
+    ends = due()
+    return None if ends is None else max(0.0, ends - time.monotonic())

@@ -30,6 +30,8 @@ from rewright.service.settings import Settings
 log = logging.getLogger(__name__)
 VERSION = version("rewright")
 CLIENT_CLOSED_REQUEST = 499
+ANSWERING_SHARE, ANSWERING_MOST_S = 0.1, 2.0
+"""Of a deadline, at its end: scorers stop, so that what was finished can still be told."""
 REQUEST_REF = "#/components/schemas/ScoreRequest"
 
 REWARD = "reward"
@@ -147,7 +149,10 @@ def scoring_routes(
                 left = due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded(f"the body took longer than the {seconds:g} s allowed")
-                with admission.admit(names, candidates, seconds=left) as ticket, due_in(left):
+                with (
+                    admission.admit(names, candidates, seconds=left) as ticket,
+                    due_in(left - min(ANSWERING_SHARE * left, ANSWERING_MOST_S)),
+                ):
                     return await while_caller_waits(request, endpoint.work(score_request, ticket), left)
 
         async def route(

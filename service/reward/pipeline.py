@@ -20,7 +20,7 @@ from rewright.service.errors import InternalError, Overloaded, RewrightError, Sc
 from rewright.service.reward.rule import Evidence, reward, standing, uses_dist, uses_div, uses_scalar
 from rewright.service.reward.signals import signals_of
 from rewright.service.schema import Failed, Group, GroupScores, RewardGroup, Rule
-from rewright.service.scorers.base import Scorer, Scorers, check_contract, select_candidates
+from rewright.service.scorers.base import Scorer, Scorers, check_contract, failed, select_candidates
 
 log = logging.getLogger(__name__)
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
@@ -187,11 +187,11 @@ class GroupPipeline:
         except RewrightError as trouble:
             if isinstance(trouble, Overloaded):
                 self.refused = trouble
-            return _failed(trouble)
+            return failed(trouble)
         except Exception as error:
             # Neither message nor traceback: both may quote a text.
             log.error("scorer %s raised %s", scorer.name, exception_location(error))
-            return _failed(InternalError(f"{scorer.name} failed"))
+            return failed(InternalError(f"{scorer.name} failed"))
         if self._watch is not None:
             self._watch.note_scores(scorer.name, results)
         return results[0]
@@ -199,8 +199,3 @@ class GroupPipeline:
     def _note(self, name: str, members: list[int], items: Sequence[Any]) -> None:
         for k, item in zip(members, items, strict=True):
             setattr(self._evidence[k], name, item)
-
-
-def _failed(trouble: RewrightError) -> Failed:
-    # Whatever befell the whole scorer may be over at the next try; only a scorer that is off stays off.
-    return Failed.because(trouble.code, trouble.message, retryable=not isinstance(trouble, ScorerOff))

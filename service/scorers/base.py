@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from rewright.service.core.batcher import QueueState
-from rewright.service.errors import InternalError
-from rewright.service.schema import Group, GroupScores
+from rewright.service.errors import InternalError, RewrightError, ScorerOff
+from rewright.service.schema import Failed, Group, GroupScores
 
 GroupResult_co = TypeVar("GroupResult_co", bound=GroupScores[Any], covariant=True)
 
@@ -141,6 +141,12 @@ def warnings(scorers: Scorers) -> list[str]:
         for scorer in scorers
         if scorer.describe().get("stand_in")
     ]
+
+
+def failed(trouble: RewrightError) -> Failed:
+    """What befell a whole scorer, or one item in its queue, as an item's failure."""
+    # It may be over at the next try; only a scorer that is off stays off.
+    return Failed.because(trouble.code, trouble.message, retryable=not isinstance(trouble, ScorerOff))
 
 
 def select_candidates(group: Group, members: Sequence[int]) -> Group:

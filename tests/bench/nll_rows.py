@@ -263,7 +263,7 @@ def _padded(torch, texts):
 @contextmanager
 def _scorer():
     from rewright.service.models.backbone import load_backbone
-    from rewright.service.scorers.nll import BackboneNll
+    from rewright.service.scorers.nll.scorer import BackboneNll
     from rewright.service.settings import NllSettings
 
     s = NllSettings()

@@ -1,14 +1,14 @@
 """Processes with a hard deadline and a memory cap: kill, replace, report. Knows nothing about maths.
 
 Promises
-- One item at a time in a child; limits count from the start of work: CPU seconds, a wall-clock backstop three times as
-  long, memory. A child that overruns, dies, hangs, floods or answers nonsense is killed and replaced.
-- Two lanes. The fast lane gives an item a short first try. What fails there (overran, out of memory, died) is tried
-  once more, alone and with the full limits, in the slow lane, which has children of its own: poison never queues in
-  front of the innocent. The slow lane is bounded; when it is full the first failure is reported at once.
-- Where cores are free, an item ends within the wall-clock backstop of the start of its work, waiting for the slow lane
-  included: where two thirds have passed before its second try, the first failure is reported. On a loaded machine the
-  second try still has the whole backstop, so that load alone makes no failures of what is slow.
+- One item at a time in a child; limits count from the start of work: CPU seconds, memory, and a wall-clock backstop
+  for a child that hangs. A child that overruns, dies, hangs, floods or answers nonsense is killed and replaced.
+- Two lanes. The fast lane gives an item a short first try. What does not come through there is tried once more, alone
+  and with the full limits, in the slow lane, which has children of its own: poison never queues in front of the
+  innocent.
+- A failure says whose doing it is (`Failure.own_doing`). Load never makes one of the item's: what its caller's deadline
+  finds waiting or at work is `unfinished`, what is killed from outside `killed`. A late result is told all the same
+  (`late`), so that the same item asked again is not begun again.
 - An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
   a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
 - Killed children are replaced from a reserve (`rewright.service.core.workers.reserve`).
@@ -30,13 +30,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewright.service.core.batcher import QueueState
-from rewright.service.core.fair_queue import FairQueue
-from rewright.service.core.request_context import request_id
-from rewright.service.core.workers.process import CPU_TIME, Failure, Outcome, Value, WorkerProcess, preload
+from rewright.service.core.fair_queue import Entry, FairQueue
+from rewright.service.core.request_context import due, request_id
+from rewright.service.core.workers.process import Failure, Outcome, Value, WorkerProcess, preload
 from rewright.service.core.workers.reserve import SPARE, WorkerReserve
 from rewright.service.errors import Overloaded, ScorerUnavailable
 
-__all__ = ["CPU_TIME", "Failure", "Outcome", "Value", "WorkerPool"]
+__all__ = ["Failure", "Outcome", "Value", "WorkerPool"]
 
 
 WALL_FACTOR = 3
@@ -46,17 +46,26 @@ _SLOW_NICENESS = 5
 """Where cores are few, what overran once must not slow those in front of it; much lower, and on a machine shared
 with others it would never end in time."""
 _REHEARSAL_S = 30.0
+_OWN = frozenset({"overran", "out_of_memory", "died"})
+_TRIES = {"killed": 3, "no_worker": 3, "stalled": 2}
+"""How often what befalls an item may, before it is given up."""
 _HEAD_START = 32
 """Items of a newcomer that go before the shares of those already waiting."""
 
 
+Late = Callable[[int, Outcome], None]
+"""Told, on a thread of the pool, what became of an item after its caller had its outcomes."""
+
+
 @dataclass(slots=True)
 class _Call:
-    """One `run`: its outcomes in order, and who waits for them."""
+    """One `run`: its outcomes in order, who waits for them, and whom to tell of those that come later."""
 
     outcomes: list[Outcome | None]
     left: int
+    late: Late | None
     done: "Future[None]" = field(default_factory=Future)
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -65,9 +74,10 @@ class _Item:
     call: _Call
     index: int
     caller: str | None
-    begun: float = 0.0
-    """When its work began, and what the fast lane made of it."""
-    first: Failure | None = None
+    entry: Entry["_Item"] | None = None
+    """Its place in the queue of the lane where it waits."""
+    tries: int = 0
+    own_failures: int = 0
 
 
 class _Place:
@@ -88,7 +98,7 @@ class WorkerPool:
     linger, and `slow_workers` in the slow one.
 
     first_try_s, cpu_s: CPU seconds a try may use in the fast and in the slow lane. memory_mb: MiB a child may grow by.
-    queue: items that may wait for the fast lane; slow_queue: for the slow one. recycle_after: items a child works on.
+    queue: items that may wait for the fast lane. recycle_after: items a child works on.
     rehearsal: a payload that every new child works on before it is used, so that its first item is no slower.
     """
 
@@ -102,7 +112,6 @@ class WorkerPool:
         queue: int,
         first_try_s: float,
         slow_workers: int,
-        slow_queue: int,
         recycle_after: int = 2_000,
         rehearsal: Any = None,
     ) -> None:
@@ -111,7 +120,6 @@ class WorkerPool:
         self._recycle_after = recycle_after
         self._rehearsal = None if rehearsal is None else json.dumps(rehearsal).encode()
         self._capacity = queue
-        self._slow_capacity = slow_queue
         first_try_s = min(first_try_s, cpu_s)
         # A short first try is short in CPU seconds; in wall-clock time a loaded machine must not send the innocent to
         # the slow lane, where they may find no room.
@@ -151,13 +159,15 @@ class WorkerPool:
             thread.join()
         self._reserve.close()
 
-    async def run(self, payloads: Sequence[Any]) -> list[Outcome]:
-        """One outcome a payload in order. Raises `Overloaded` when they do not fit into the queue (an empty queue takes
-        any number) and `ScorerUnavailable` when the pool is not running. Cancelling drops what has not started.
+    async def run(self, payloads: Sequence[Any], *, late: Late | None = None) -> list[Outcome]:
+        """One outcome per payload in order, at the caller's deadline at the latest (`request_context.due`).
+
+        Raises `Overloaded` when they do not fit into the queue (an empty queue takes any number) and
+        `ScorerUnavailable` when the pool is not running. Cancelling drops what has not started.
         """
         if not payloads:
             return []
-        call = _Call([None] * len(payloads), len(payloads))
+        call = _Call([None] * len(payloads), len(payloads), late)
         bodies = [json.dumps(payload).encode() for payload in payloads]
         caller = request_id.get()
         fast = self._queues["fast"]
@@ -170,16 +180,28 @@ class WorkerPool:
                     f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for",
                     retry_after=self._seconds_of(min(over, len(fast))),
                 )
-            entries = [fast.push(caller, _Item(body, call, index, caller), 1) for index, body in enumerate(bodies)]
+            items = [_Item(body, call, index, caller) for index, body in enumerate(bodies)]
+            for item in items:
+                item.entry = fast.push(caller, item, 1)
             self._changed["fast"].notify(min(len(bodies), self._places))
+        ends = due()
         try:
-            await asyncio.wrap_future(call.done)
+            async with asyncio.timeout(None if ends is None else ends - time.monotonic()):
+                await asyncio.wrap_future(call.done)
+        except TimeoutError:
+            self._give_up(call, items)
         except asyncio.CancelledError:
-            with self._lock:
-                for entry in entries:
-                    fast.take(entry, served=False)
+            self._give_up(call, items)
             raise
-        return [outcome for outcome in call.outcomes if outcome is not None]
+        return [o or Failure("unfinished", item.tries) for o, item in zip(call.outcomes, items, strict=True)]
+
+    def _give_up(self, call: _Call, items: Sequence[_Item]) -> None:
+        """Nobody waits any more: what has not begun leaves the queues, what is at work ends without a waiter."""
+        with self._lock:
+            call.over = True
+            for item in items:
+                if item.entry is not None:
+                    self._queues["slow" if item.tries else "fast"].take(item.entry, served=False)
 
     @property
     def alive(self) -> bool:
@@ -212,29 +234,24 @@ class WorkerPool:
     def _serve_fast(self) -> None:
         while (item := self._take("fast")) is not None:
             child = self._reserve.take()
-            item.begun = time.monotonic()
             place = _Place(self._free_place)
             outcome = self._work(child, item, cpu_s=self._first_try_s, wall_s=self._first_wall_s, lingers=place.give_up)
             if child is not None:
                 self._reserve.give_back(child)
             place.give_up()
-            self._settle("fast", item, outcome)
+            self._settle(item, outcome)
 
     def _serve_slow(self) -> None:
         child: WorkerProcess | None = None
         while (item := self._take("slow")) is not None:
-            waited_s = time.monotonic() - item.begun
-            if item.first is not None and waited_s > (WALL_FACTOR - 1) * self._cpu_s:
-                self._settle("slow", item, item.first)
-                continue
-            if child is None or not child.usable:
+            if child is None or not (child.usable and child.alive):
                 if child is not None:
                     self._reserve.give_back(child)
                 child = self._reserve.take()
                 if child is not None:
                     child.renice(_SLOW_NICENESS)
             outcome = self._work(child, item, cpu_s=self._cpu_s, wall_s=WALL_FACTOR * self._cpu_s)
-            self._settle("slow", item, replace(outcome, tries=2) if isinstance(outcome, Failure) else outcome)
+            self._settle(item, outcome)
 
     def _work(
         self,
@@ -263,7 +280,8 @@ class WorkerPool:
             while True:
                 while (lane == "slow" or self._places) and (entry := queue.peek()) is not None:
                     queue.take(entry)
-                    if not entry.item.call.done.cancelled():
+                    entry.item.entry = None
+                    if not entry.item.call.over:
                         self._working += 1
                         self._places -= lane == "fast"
                         return entry.item
@@ -276,26 +294,28 @@ class WorkerPool:
             self._places += 1
             self._changed["fast"].notify()
 
-    def _settle(self, lane: str, item: _Item, outcome: Outcome) -> None:
+    def _settle(self, item: _Item, outcome: Outcome) -> None:
+        call = item.call
+        item.tries += 1
+        again = isinstance(outcome, Failure) and _may_try_again(item, outcome)
+        if isinstance(outcome, Failure):
+            outcome = replace(outcome, tries=item.tries, own_doing=item.own_failures > 1)
         with self._lock:
             self._working -= 1
             if self._closing:
                 self._wake_all()
-            if (
-                lane == "fast"
-                and isinstance(outcome, Failure)
-                and outcome.kind in ("overran", "out_of_memory", "died")
-                and len(self._queues["slow"]) < self._slow_capacity
-            ):
-                item.first = outcome
-                self._queues["slow"].push(item.caller, item, 1)
+            if again and not call.over:
+                item.entry = self._queues["slow"].push(item.caller, item, 1)
                 self._changed["slow"].notify()
                 return
-            call = item.call
-            call.outcomes[item.index] = outcome
-            call.left -= 1
-            finished = call.left == 0
-        if finished and call.done.set_running_or_notify_cancel():
+            if not call.over:
+                call.outcomes[item.index] = outcome
+                call.left -= 1
+            finished, over = call.left == 0, call.over
+        if over:
+            if call.late is not None:
+                call.late(item.index, outcome)
+        elif finished and call.done.set_running_or_notify_cancel():
             call.done.set_result(None)
 
     def _wake_all(self) -> None:
@@ -310,3 +330,12 @@ class WorkerPool:
                 child.kill()
                 raise OSError("a worker process failed its rehearsal")
         return child
+
+
+def _may_try_again(item: _Item, failure: Failure) -> bool:
+    """Notes the failure with the item. An item is past its own limits twice before that is held against it; what befell
+    it is tried again too, though not forever: where children are killed one after the other, more are no help."""
+    if failure.kind in _OWN:
+        item.own_failures += 1
+        return item.own_failures < 2
+    return item.tries < _TRIES.get(failure.kind, 1)

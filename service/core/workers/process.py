@@ -7,6 +7,7 @@ to do about a failure, which is `rewright.service.core.workers.pool`'s.
 import json
 import multiprocessing
 import os
+import resource
 import select
 import signal
 import socket
@@ -23,12 +24,18 @@ from rewright.service.core.workers.child import REPLY, REQUEST, serve
 
 _MAX_RESULT_BYTES = 4 * 1024 * 1024
 _START_S = 60.0
-CPU_TIME = "CPU time"
-"""`detail` of a failure that overran its CPU seconds, whatever the wall clock said."""
+_PAGE = resource.getpagesize()
 LINGERS_S = 0.1
 """CPU seconds after which an item is said to linger; most answers need a tenth of it."""
 
-FailureKind = Literal["overran", "out_of_memory", "died", "raised", "no_worker"]
+_TICK_S = 0.2
+"""How often a child at work is looked at: what it uses of memory tells later who ended it."""
+_BUSY_SHARE = 0.1
+"""A child that uses less of a core than this, all through its wall-clock limit, hangs; else the machine is busy."""
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+"""Signals that no item raises in its own process: an operator, the kernel short of memory, or the forkserver's end."""
+
+FailureKind = Literal["overran", "out_of_memory", "died", "raised", "stalled", "killed", "no_worker", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,19 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No result. `tries` is how often the item was worked on: 1 where the slow lane had no room for the second try.
+    """No result. tries: how often the item was worked on.
 
-    `raised` is an exception of the worker function and is not tried again; `no_worker` means no process could be
-    started, which is never the item's doing.
+    What an item does: `overran` its CPU seconds, went `out_of_memory`, `died` of itself; `raised` is an exception of
+    the worker function, which is not tried again. What befalls it: `stalled` without using its CPU seconds until the
+    wall-clock limit, `killed` from outside, `no_worker` to be had, `unfinished` when its caller had no more time.
+
+    own_doing: the item itself was past a limit twice, the second time alone, and so would be again.
     """
 
     kind: FailureKind
     tries: int
     detail: str | None = None
+    own_doing: bool = False
 
 
 Outcome = Value | Failure
@@ -73,11 +84,19 @@ class WorkerProcess:
         finally:
             theirs.close()
         self._ours.setblocking(False)
+        self._memory = memory_mb << 20
+        self._resident_at_start = self._most_resident = 0
         self.usable = True
         ready = self._exchange(b"", time.monotonic() + _START_S)
         if not isinstance(ready, list) or ready[0] != "ready":
             self.kill()
             raise OSError("a worker process did not start")
+        self._resident_at_start = self._resident()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs, asked of the kernel: it may have been killed while nobody looked."""
+        return self._process.exitcode is None
 
     @property
     def pid(self) -> int:
@@ -89,10 +108,14 @@ class WorkerProcess:
             os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0) + by)
 
     def work(self, body: bytes, *, cpu_s: float, wall_s: float, lingers: Callable[[], None] | None = None) -> Outcome:
-        """One item within its limits. `lingers` is called once if it takes more than LINGERS_S CPU seconds."""
+        """One item within its limits. `lingers` is called once if it takes more than LINGERS_S CPU seconds.
+
+        wall_s is a backstop for what hangs; an item that is using its CPU seconds on a busy machine goes on after it.
+        """
         started = time.monotonic()
+        self._most_resident = 0
         watch = None if lingers is None else _Watch(lingers, self._cpu_seconds() + LINGERS_S)
-        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, started + wall_s, watch)
+        reply = self._exchange(REQUEST.pack(len(body), cpu_s) + body, started + wall_s, watch, wall_s=wall_s)
         if isinstance(reply, Failure):
             self._stop()
             return reply
@@ -126,18 +149,36 @@ class WorkerProcess:
         except OSError:
             return 0.0
 
-    def _exchange(self, out: bytes, deadline: float, watch: "_Watch | None" = None) -> Any:
-        """Send `out`, read one whole frame: its content, or a `Failure` where none came in time or in form."""
+    def _resident(self) -> int:
+        """Bytes of memory that the process holds; 0 when it is gone."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as statm:
+                return int(statm.read().split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0
+
+    def _exchange(
+        self, out: bytes, deadline: float, watch: "_Watch | None" = None, *, wall_s: float | None = None
+    ) -> Any:
+        """Send `out`, read one whole frame: its content, or a `Failure` where none came in time or in form.
+
+        wall_s: how much longer, again and again, a process has that is busy at the deadline.
+        """
         pending, received = memoryview(out), bytearray()
         poller = select.poll()
+        busy_before = self._cpu_seconds()
         while True:
             left = deadline - time.monotonic()
+            if left <= 0:
+                busy = self._cpu_seconds()
+                if wall_s is None or busy - busy_before < _BUSY_SHARE * wall_s:
+                    return Failure("stalled", 1)
+                busy_before, deadline = busy, deadline + wall_s
+                continue
             poller.register(self._ours, select.POLLIN | (select.POLLOUT if pending else 0))
-            # While somebody wants to know of lingering, the wait is cut into slices.
-            if left <= 0 or not poller.poll(1000 * (left if watch is None else min(left, LINGERS_S / 2))):
-                if left <= 0 or watch is None:
-                    return Failure("overran", 1, "wall clock")
-                if self._cpu_seconds() >= watch.at_cpu_s:
+            if not poller.poll(1000 * min(left, _TICK_S if watch is None else LINGERS_S / 2)):
+                self._most_resident = max(self._most_resident, self._resident())
+                if watch is not None and self._cpu_seconds() >= watch.at_cpu_s:
                     watch.tell()
                     watch = None
                 continue
@@ -163,7 +204,11 @@ class WorkerProcess:
         self._process.join(5)
         code = self._process.exitcode
         if code == -signal.SIGPROF:
-            return Failure("overran", 1, CPU_TIME)
+            return Failure("overran", 1)
+        if code is None or -code in _FROM_OUTSIDE:
+            # The kernel takes the largest when memory is short; one that was growing has brought it on itself.
+            grown = self._most_resident - self._resident_at_start > self._memory // 2
+            return Failure("out_of_memory" if grown else "killed", 1)
         return Failure("died", 1, f"exit code {code}")
 
 

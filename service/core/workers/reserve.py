@@ -1,7 +1,8 @@
 """Worker processes kept ready, so that one that was killed is replaced at once and its burial waits for nobody.
 
 Promises
-- `take` hands out a child that has started, imported and rehearsed. Whoever takes one gives it back or has it buried.
+- `take` hands out a child that has started, imported and rehearsed, and still lives: those that were killed meanwhile,
+  by the kernel short of memory, say, are buried. Whoever takes one gives it back or has it buried.
 - The child given back last is handed out first: its caches are warm, and the others stay small.
 - One thread starts and buries children, so that neither ever happens on the way of an item.
 
@@ -58,18 +59,21 @@ class WorkerReserve:
         """A child that is ready, waiting for one if need be; None where none could be started meanwhile."""
         with self._changed:
             failed_before = self._failed_starts
-            while not self._ready:
+            while True:
+                while self._ready:
+                    child = self._ready.pop()
+                    self._changed.notify_all()
+                    if child.alive:
+                        return child
+                    self._dead.append(child)
                 if self._closing or self._failed_starts > failed_before or not self.alive:
                     return None
                 self._changed.wait()
-            child = self._ready.pop()
-            self._changed.notify_all()
-            return child
 
     def give_back(self, child: WorkerProcess) -> None:
         """Keep a usable child for the next, bury any other."""
         with self._changed:
-            keep = child.usable and not self._closing and len(self._ready) < self._most
+            keep = child.usable and child.alive and not self._closing and len(self._ready) < self._most
             (self._ready if keep else self._dead).append(child)
             self._changed.notify_all()
 

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewright.service.core.batcher import Batcher, QueueState
-from rewright.service.errors import ScorerUnavailable
+from rewright.service.errors import OutOfTime, ScorerUnavailable
 from rewright.service.models.defaults import EMBEDDED
 from rewright.service.models.memory_split import OutOfMemory, run_split
 from rewright.service.schema import DiversityGroup, DiversityScored, Failed, Group
+from rewright.service.scorers.base import failed
 from rewright.service.scorers.diversity.embedder import Embedded, Embedder, Window, joined
 
 
@@ -172,6 +173,8 @@ def _of_windows(
             raise row
         if isinstance(row, OutOfMemory):
             return Failed.because("out_of_memory", "the embedder ran out of memory on this text alone", retryable=True)
+        if isinstance(row, OutOfTime):
+            return failed(row)
         if isinstance(row, Exception):
             return Failed.because("internal", f"the embedder raised {type(row).__name__}", retryable=True)
         whole.append(row)

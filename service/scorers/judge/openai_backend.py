@@ -17,8 +17,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rewright.service.errors import ScorerUnavailable
+from rewright.service.core.request_context import seconds_left
+from rewright.service.errors import OutOfTime, ScorerUnavailable
 from rewright.service.schema import Failed, Group, JudgeGroup
+from rewright.service.scorers.base import failed
 from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
 from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
@@ -126,7 +128,10 @@ class OpenAIJudge:
         }
         body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
         try:
-            answer = await endpoints.complete(body, affinity=question.shared)
+            async with asyncio.timeout(seconds_left()):
+                answer = await endpoints.complete(body, affinity=question.shared)
+        except TimeoutError:
+            return failed(OutOfTime("the judge had not answered by the request's deadline; send the group again"))
         except NoAnswer as trouble:
             return Failed.because("judge_unavailable", str(trouble), retryable=True)
         except Refused as trouble:

@@ -19,7 +19,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from rewright.service.core.batcher import Batcher, QueueState
-from rewright.service.errors import ScorerUnavailable, SettingsError
+from rewright.service.errors import OutOfTime, ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import Backbone
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.forward.choose import fastest_scorer
@@ -27,6 +27,7 @@ from rewright.service.models.forward.packed import PackedScorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.models.memory_split import OutOfMemory, run_split
 from rewright.service.schema import Failed, Group, JudgeGroup
+from rewright.service.scorers.base import failed
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
 from rewright.service.scorers.judge.verdicts import (
     JudgeItem,
@@ -203,6 +204,8 @@ class TransformersJudge:
             raise score
         if isinstance(score, OutOfMemory):
             return Failed.because("out_of_memory", "the judge ran out of memory on this text alone", retryable=True)
+        if isinstance(score, OutOfTime):
+            return failed(score)
         if isinstance(score, Exception):
             return Failed.because("internal", f"the judge raised {type(score).__name__}", retryable=True)
         if score is None:

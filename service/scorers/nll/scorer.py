@@ -19,12 +19,13 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from rewright.service.core.batcher import Batcher, QueueState
-from rewright.service.errors import InvalidRequest, Overloaded, ScorerUnavailable
+from rewright.service.errors import InvalidRequest, OutOfTime, Overloaded, ScorerUnavailable
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.forward.choose import TargetScorer, fastest_scorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.models.memory_split import OutOfMemory
 from rewright.service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
+from rewright.service.scorers.base import failed
 
 _log = logging.getLogger(__name__)
 
@@ -271,6 +272,8 @@ def _results(
 def _item(ids: _Ids, outcome: _Outcome, spells_control: bool, format_: ChatFormat | None) -> NllScored | Failed:
     if isinstance(outcome, OutOfMemory):
         return _NO_MEMORY
+    if isinstance(outcome, OutOfTime):
+        return failed(outcome)
     if isinstance(outcome, Exception):
         return Failed.because("internal", f"scoring raised {type(outcome).__name__}", retryable=True)
     nll = -float(outcome.double().mean())

@@ -3,14 +3,16 @@
 The gold answer is the final answer of `answer`, else of `reference`; one that cannot be read makes its group's
 candidates `failed` with `bad_gold` (the data's doing). Most pairs are decided right here by their text or as plain
 numbers (`rewright.service.mathematics.answers`); what needs algebra goes to worker processes with hard limits. A pair
-that exceeds them even when tried alone, or kills its worker twice, is the candidate's own doing: `undecided`. A worker
-lost without a second try, or none to be had, is the service's: `failed`, retryable.
+that exceeds its own CPU seconds or memory twice, the second time alone, or dies of itself twice, is the candidate's own
+doing: `undecided`. Whatever else kept a pair from being decided is the service's, and the candidate is `failed`,
+retryable: no time left, a worker killed from outside, none to be had.
 
 Each distinct (gold, prediction) pair is worked on once a request, and the latest answers are remembered.
 What counts as equal, and every policy, is said in the docstrings of `rewright.service.mathematics.answers`.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from rewright.service.core.batcher import QueueState
-from rewright.service.core.workers.pool import CPU_TIME, Failure, Outcome, WorkerPool
+from rewright.service.core.workers.pool import Failure, Outcome, WorkerPool
 from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
 from rewright.service.mathematics.answers.extraction import Found, find_answer
 from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
@@ -31,9 +33,11 @@ from rewright.service.scorers.verify.pair_cache import Pair, PairCache
 WORKER = "rewright.service.scorers.verify.worker:decide"
 REHEARSAL = [r"\sqrt{2}\sin(x)\cos(x)", r"\frac{\sin(2x)}{\sqrt{2}}"]
 FIRST_TRY_S = 0.3
-SLOW_QUEUE_A_WORKER = 8
 REMEMBERED_BYTES = 32 * 1024 * 1024
 _SHOWN = 500
+_WORKER_LOST = ("worker_lost", "no worker could finish this answer")
+_LOST = {"unfinished": ("deadline", "not decided by the request's deadline; send the group again")}
+"""Code and message of what kept a pair from being decided, by kind of failure."""
 _AT_ONCE = 20_000  # characters read on the event loop itself; more go to a thread
 
 STAGES = ("reading", "exact", "arithmetic", "remembered", "algebra")
@@ -75,7 +79,6 @@ class AnswerVerifier:
 
     def __init__(self, *, workers: int, cpu_s: float, memory_mb: int, queue: int) -> None:
         self._limits = {"workers": workers, "cpu_s": cpu_s, "memory_mb": memory_mb, "queue": queue}
-        slow_workers = max(1, workers // 2)
         self._pool = WorkerPool(
             WORKER,
             workers=workers,
@@ -83,8 +86,7 @@ class AnswerVerifier:
             memory_mb=memory_mb,
             queue=queue,
             first_try_s=FIRST_TRY_S,
-            slow_workers=slow_workers,
-            slow_queue=slow_workers * SLOW_QUEUE_A_WORKER,
+            slow_workers=workers,
             rehearsal=REHEARSAL,
         )
         self._remembered = PairCache(REMEMBERED_BYTES)
@@ -142,24 +144,31 @@ class AnswerVerifier:
             self._costs.add("remembered", len(decided), started)
             return decided
         started = self._costs.add("remembered", len(decided), started)
-        outcomes: list[Outcome] = await self._pool.run([list(pair) for pair in unknown])
+        loop = asyncio.get_running_loop()
+
+        def late(index: int, outcome: Outcome) -> None:
+            # The caller has gone without it; asked again, the pair is decided already.
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._remember, unknown[index], _decision(outcome))
+
+        outcomes = await self._pool.run([list(pair) for pair in unknown], late=late)
         for pair, outcome in zip(unknown, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                # An exception means that algebra could not compare them: they are not shown to be equal.
-                decided[pair] = False if outcome.kind == "raised" else outcome
-            else:
-                decided[pair] = outcome.value is True
-            if not isinstance(outcome, Failure) or _its_own_doing(outcome):
-                self._remembered.put(pair, decided[pair])
+            decided[pair] = _decision(outcome)
+            self._remember(pair, decided[pair])
         self._costs.add("algebra", len(unknown), started)
         return decided
 
+    def _remember(self, pair: Pair, decision: bool | Failure) -> None:
+        """Where it would be decided in the same way again."""
+        if not isinstance(decision, Failure) or (decision.own_doing and decision.kind != "died"):
+            self._remembered.put(pair, decision)
 
-def _its_own_doing(failure: Failure) -> bool:
-    """The pair was past its CPU seconds or its memory with the full limits, which it will be again; wall-clock time, a
-    full slow lane and a death may be the machine's doing."""
-    out_of_time = failure.kind == "overran" and failure.detail == CPU_TIME
-    return failure.tries == 2 and (out_of_time or failure.kind == "out_of_memory")
+
+def _decision(outcome: Outcome) -> bool | Failure:
+    if isinstance(outcome, Failure):
+        # An exception means that algebra could not compare them: they are not shown to be equal.
+        return False if outcome.kind == "raised" else outcome
+    return outcome.value is True
 
 
 def _judge_all(groups: Sequence[Group], costs: _Costs) -> list[list[_Judged] | None]:
@@ -229,8 +238,9 @@ def _result(item: _Judged, decided: dict[Pair, bool | Failure]) -> VerifyScored 
     if verdict is None and item.pair is not None:
         outcome = decided[item.pair]
         if isinstance(outcome, Failure):
-            if outcome.kind == "no_worker" or (outcome.kind == "died" and outcome.tries < 2):
-                return Failed.because("worker_lost", "no worker could finish this answer", retryable=True)
+            if not outcome.own_doing:
+                code, message = _LOST.get(outcome.kind, _WORKER_LOST)
+                return Failed.because(code, message, retryable=True)
             verdict = "undecided"
         else:
             verdict = "correct" if outcome else "wrong"

@@ -9,7 +9,7 @@ import torch
 
 from rewright.service.models.backbone import Backbone
 from rewright.service.schema import Group, NllGroup
-from rewright.service.scorers.nll import BackboneNll
+from rewright.service.scorers.nll.scorer import BackboneNll
 
 SETTINGS: dict[str, Any] = {
     "score_end_of_turn": True,

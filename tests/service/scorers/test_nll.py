@@ -11,7 +11,7 @@ import torch
 from rewright.service.errors import InvalidRequest, Overloaded, ScorerUnavailable
 from rewright.service.models.backbone import Backbone
 from rewright.service.schema import Failed, Group, NllGroup, NllScored
-from rewright.service.scorers.nll import BackboneNll
+from rewright.service.scorers.nll.scorer import BackboneNll
 from tests.service.scorers import tiny_models as tiny
 from tests.service.scorers.nll_reference import SETTINGS, one_at_a_time, scores
 
