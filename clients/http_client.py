@@ -44,24 +44,29 @@ from rewright.clients.transport.scoring_call import BatchLimits, Scores, Scoring
 from rewright.clients.transport.unanswered import UnansweredRewardGroup
 from rewright.service.errors import InternalError, InvalidRequest
 from rewright.service.schema import (
-    Answer,
-    DiversityAnswer,
+    AnyGroup,
     DiversityGroup,
     Group,
-    JudgeAnswer,
+    GroupScores,
     JudgeGroup,
-    NllAnswer,
     NllGroup,
-    RewardAnswer,
     RewardGroup,
     Rule,
-    VerifyAnswer,
     VerifyGroup,
 )
 
 CONNECT_S = 5.0
 Groups: TypeAlias = Sequence[Group | dict[str, Any]]
 RewardScores: TypeAlias = Scores[RewardGroup | UnansweredRewardGroup]
+
+RESULTS: dict[str, type[GroupScores[Any]]] = {
+    "verify": VerifyGroup,
+    "judge": JudgeGroup,
+    "nll": NllGroup,
+    "diversity": DiversityGroup,
+    "reward": RewardGroup,
+}
+"""The results that this client has models of, by endpoint."""
 
 
 @dataclass
@@ -128,23 +133,33 @@ class AsyncRewardClient:
         self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> RewardScores:
         """The gated reward with every component (eq. 3)."""
-        return await self._score("reward", RewardAnswer, groups, deadline_s, rule=parsed_rule(rule))
+        return await self._score("reward", RewardGroup, groups, deadline_s, rule=parsed_rule(rule))
 
     async def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
         """v_ans (eq. 4)."""
-        return await self._score("verify", VerifyAnswer, groups, deadline_s)
+        return await self._score("verify", VerifyGroup, groups, deadline_s)
 
     async def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
         """v_rea (eq. 4)."""
-        return await self._score("judge", JudgeAnswer, groups, deadline_s)
+        return await self._score("judge", JudgeGroup, groups, deadline_s)
 
     async def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
         """Length-normalised NLL under π0 (eq. 6), nats per token; `tokens` adds every token's log-probability."""
-        return await self._score("nll", NllAnswer, groups, deadline_s, tokens=tokens)
+        return await self._score("nll", NllGroup, groups, deadline_s, tokens=tokens)
 
     async def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
         """r_div and D (eq. 9 to 12)."""
-        return await self._score("diversity", DiversityAnswer, groups, deadline_s)
+        return await self._score("diversity", DiversityGroup, groups, deadline_s)
+
+    async def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
+        """What the scorer of that name says, a plug-in's too: `groups[k].candidates[i].score` of one that gives one
+        number per candidate. The service must have it on (`/v1/info` lists them).
+
+        Raises `InvalidRequest` for what cannot be a scorer's name, `NotFound` where the service knows none so named.
+        """
+        if not (name.isidentifier() and name.isascii()):
+            raise InvalidRequest(f"{name!r} cannot be a scorer's name; /v1/info lists those of the service")
+        return await self._score(name, RESULTS.get(name, AnyGroup), groups, deadline_s)
 
     async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
         """The service's resolved, secret-free configuration and models."""
@@ -177,12 +192,12 @@ class AsyncRewardClient:
             await self.aclose()
 
     async def _score(
-        self, endpoint: str, answer: type[Answer[Any]], groups: Groups, deadline_s: float | None, **options: Any
+        self, endpoint: str, result: type[GroupScores[Any]], groups: Groups, deadline_s: float | None, **options: Any
     ) -> Scores[Any]:
         deadline = self._deadline(deadline_s)
         call = ScoringCall(
             endpoint,
-            answer,
+            result,
             transport=self._transport(deadline),
             deadline=deadline,
             slots=self._mine().slots,
@@ -235,6 +250,10 @@ class RewardClient:
 
     def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
         return self._loop.run(self._client.diversity(groups, deadline_s=deadline_s))
+
+    def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
+        """What the scorer of that name says, a plug-in's too."""
+        return self._loop.run(self._client.score(name, groups, deadline_s=deadline_s))
 
     def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
         return self._loop.run(self._client.info(deadline_s=deadline_s))

@@ -24,8 +24,8 @@ def statistics_of(groups: Sequence[AnyRewardGroup]) -> dict[str, float]:
     """Name → value, without the names that have no value here (no nll where no candidate is feasible).
 
     total, yield (r_task), v_ans, v_rea (of those judged), nll (nats per token), r_dist, r_div, diversity (D of groups
-    with two or more members), in_group_std/…, signals/…, failed (share of all candidates), failed_groups (share of
-    groups with a failed member).
+    with two or more members), in_group_std/…, signals/…, scores/… (of further scorers), failed (share of all
+    candidates), failed_groups (share of groups with a failed member).
     """
     items: list[AnyCandidate] = [item for group in groups for item in group.candidates]
     scored = [item for item in items if isinstance(item, RewardScored)]
@@ -50,6 +50,8 @@ def statistics_of(groups: Sequence[AnyRewardGroup]) -> dict[str, float]:
         "failed": _mean(item.status == "failed" for item in items),
         "failed_groups": _mean(group.failed > 0 for group in groups),
     }
+    for name in sorted({name for item in items for name in item.scores}):
+        found[f"scores/{name}"] = _mean(item.scores.get(name) for item in items)
     return {name: value for name, value in found.items() if value is not None}
 
 

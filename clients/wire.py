@@ -17,6 +17,8 @@ from rewright.service.errors import (
     Unauthorized,
 )
 from rewright.service.schema import (
+    AnyGroup,
+    AnyScored,
     DiversityGroup,
     Failed,
     Group,
@@ -35,6 +37,8 @@ from rewright.service.schema import (
 )
 
 __all__ = [
+    "AnyGroup",
+    "AnyScored",
     "DeadlineExceeded",
     "DiversityGroup",
     "Failed",

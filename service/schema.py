@@ -1,6 +1,6 @@
 """The wire language: what goes in and comes out of every endpoint. pydantic only.
 
-One body serves all five scoring endpoints (`ScoreRequest`); each answers the same groups in the same order with one
+One body serves all scoring endpoints (`ScoreRequest`); each answers the same groups in the same order with one
 result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
 data, with a code, and never a number.
 
@@ -80,12 +80,15 @@ class Rule(_Wire):
     lambda_dist: FiniteFloat = Field(1.0, description="λ_dist of eq. 3.")
     lambda_div: FiniteFloat = Field(1.0, description="λ_div of eq. 3; r_div is small, so recipes set it from data.")
     min_std: float = Field(0.0, ge=0, allow_inf_nan=False, description="Floor of σ_x in eq. 7, nats per token.")
+    weights: dict[str, FiniteFloat] = Field(
+        {}, description="Further scorers of one number per candidate, by name, and what each number counts in `total`."
+    )
     skip_unused: bool = Field(False, description="Leave out components that `total` does not use.")
     guards: Guards = Guards()
 
 
 class ScoreRequest(_Wire):
-    """The one body of all five endpoints; what an endpoint does not need is optional there."""
+    """The one body of all endpoints; what an endpoint does not need is optional there."""
 
     groups: list[Group] = Field(min_length=1)
     tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
@@ -178,6 +181,25 @@ class DiversityScored(_Wire):
     windows: int | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
 
 
+class ScalarScored(_Wire):
+    """One number per candidate: what further scorers answer, and what `Rule.weights` may count."""
+
+    status: Literal["scored"] = "scored"
+    score: FiniteFloat
+
+
+class AnyScored(_Wire):
+    """A scored candidate of a scorer that the reader does not know: whatever it says is kept as it came.
+
+    score: its number, where it is a scorer of one number per candidate.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    status: Literal["scored"] = "scored"
+    score: FiniteFloat | None = None
+
+
 class Signals(_Wire):
     """What to watch for reward hacking. Counted in words and punctuation marks of the text itself, so that the numbers
     are the same whatever the backbone and come with every candidate, whether or not it passed the gate."""
@@ -198,6 +220,9 @@ class Components(_Wire):
     nll_z: float | None = Field(None, description="eq. 7.")
     r_dist: float | None = Field(None, description="eq. 8, in (0, 1).")
     r_div: float | None = Field(None, description="eq. 12, in [0, 1].")
+    scores: dict[str, float] = Field(
+        {}, description="Numbers of the further scorers in `rule.weights`.", exclude_if=lambda scores: not scores
+    )
     signals: Signals
 
 
@@ -230,6 +255,7 @@ _Verify = Annotated[VerifyScored | Failed, Field(discriminator="status")]
 _Judge = Annotated[JudgeScored | Failed, Field(discriminator="status")]
 _Nll = Annotated[NllScored | Failed, Field(discriminator="status")]
 _Diversity = Annotated[DiversityScored | Failed, Field(discriminator="status")]
+_Any = Annotated[AnyScored | Failed, Field(discriminator="status")]
 _Reward = Annotated[RewardScored | RewardFailed, Field(discriminator="status")]
 
 
@@ -256,6 +282,12 @@ class DiversityGroup(GroupScores[_Diversity]):
     diversity: float | None = Field(description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored.")
 
 
+class AnyGroup(GroupScores[_Any]):
+    """The result of a scorer that the reader does not know."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
 class RewardGroup(GroupScores[_Reward]):
     feasible: int = Field(description="m = |S_x⁺|.")
     failed: int = Field(description="Candidates without a reward.")
@@ -280,22 +312,6 @@ class ServedBy(_Wire):
 class Answer(_Wire, Generic[GroupResult]):
     groups: list[GroupResult]
     served_by: ServedBy
-
-
-class VerifyAnswer(Answer[VerifyGroup]):
-    pass
-
-
-class JudgeAnswer(Answer[JudgeGroup]):
-    pass
-
-
-class NllAnswer(Answer[NllGroup]):
-    pass
-
-
-class DiversityAnswer(Answer[DiversityGroup]):
-    pass
 
 
 class RewardAnswer(Answer[RewardGroup]):

@@ -5,150 +5,50 @@ Sources, strongest first: environment variables (prefix `REWRIGHT_`, nesting `__
 No torch here, no instance at import, and nothing else in the service reads the environment.
 """
 
+import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rewright.service.errors import SettingsError
-from rewright.service.models.defaults import EMBEDDED, TEMPLATE_ARGS, TEMPLATE_DATE
+from rewright.service.scorers.registry import BUILT_IN, specs_of
+from rewright.service.scorers.spec import Block, ScorerSettings, ScorerSpec, split_commas
 
 PREFIX = "REWRIGHT_"
 CONFIG_VARIABLE = "REWRIGHT_CONFIG"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
-Where = Literal["off", "local", "remote"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+def _scorers_block(specs: Sequence[ScorerSpec]) -> type[Block]:
+    fields: dict[str, Any] = {s.name: (s.settings, Field(default_factory=s.settings)) for s in specs}
+    return create_model("ScorersSettings", __base__=Block, **fields)
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+if TYPE_CHECKING:
+
+    class ScorersSettings(Block):
+        """One block per scorer, under the scorer's name (`ScorerSpec.settings`)."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    ScorersSettings = _scorers_block(BUILT_IN)
 
 
-class RemoteSettings(_Block):
-    """What every scorer's block begins with: where the scorer works, and how to reach it elsewhere."""
-
-    where: Where = "local"
-    url: str | None = Field(
-        None,
-        description="Base URL of the pods, only where `where` is `remote`: a headless service's name, all of whose "
-        "addresses are used, or several, comma-separated.",
-    )
-    api_key: SecretStr | None = Field(None, description="Bearer key of the pods; absent: the first of api_keys.")
-    timeout_s: float = Field(120.0, gt=0, description="Longest wait for a remote scorer's answer.")
-    connection_age_s: float = Field(60.0, gt=0, description="A connection to a pod is used no longer than this.")
-    waiting: int = Field(20_480, ge=1, description="Candidates that may be inside at once; more are refused (429).")
-
-    @property
-    def urls(self) -> list[str]:
-        return _split_commas(self.url) if self.url is not None else []
-
-    @model_validator(mode="after")
-    def _remote_has_a_url(self) -> Self:
-        if self.where == "remote" and not self.urls:
-            raise ValueError("where is 'remote' but url is not set; name the pod's base URL")
-        if self.where != "remote" and self.url is not None:
-            raise ValueError(f"url is set but where is {self.where!r}; set where to 'remote' or leave url out")
-        if any("@" in url for url in self.urls):
-            raise ValueError("url holds a password; put the key into api_key")
-        if wrong := [url for url in self.urls if not url.startswith(("http://", "https://"))]:
-            raise ValueError(f"url: {wrong[0]!r} must begin with http:// or https://")
-        return self
-
-
-class VerifySettings(RemoteSettings):
-    """Limits of method.md ("Time limits")."""
-
-    workers: int = Field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)), ge=1)
-    cpu_s: float = Field(5.0, gt=0, description="CPU seconds a pair may use; the wall-clock backstop is 3 times this.")
-    memory_mb: int = Field(1024, ge=256, description="Address space a worker may grow by, MiB.")
-    queue: int = Field(20_000, ge=1, description="Pairs that may wait for a worker.")
-
-
-class JudgeSettings(RemoteSettings):
-    backend: Literal["transformers", "openai"] = "transformers"
-    model: str = Field(
-        EMBEDDED, description="transformers: hub name, folder, .gguf or `embedded`; openai: the served model's name."
-    )
-    base_urls: Annotated[list[str], NoDecode] = Field([], description="openai: OpenAI-compatible endpoints, …/v1.")
-    prompt: str | None = Field(
-        None,
-        description="A prompt of service/scorers/judge/prompts, or a file's path: label-… or (openai) rationale-…. "
-        "Absent: label-v2, and label-v1 for the embedded stand-in, which says yes to nearly everything there.",
-    )
-    threshold: float = Field(0.5, ge=0, le=1, description="valid ⇔ score ≥ threshold.")
-    both_orders: bool = Field(False, description="Ask in both orders of the labels; the score is their mean.")
-    samples: int = Field(1, ge=1, le=64, description="openai, rationale prompts: answers drawn; score is their mean.")
-    concurrency: int = Field(64, ge=1, description="openai: calls under way at once.")
-    call_timeout_s: float = Field(60.0, gt=0, description="openai: one call's deadline, retries included.")
-    precision: Precision = "auto"
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
-
-    @field_validator("base_urls", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _split_commas(value)
-
-    @model_validator(mode="after")
-    def _backend_fits(self) -> Self:
-        if any("@" in url for url in self.base_urls):
-            raise ValueError("base_urls holds a password; put the key into api_key")
-        if self.where != "local":
-            return self
-        if self.backend == "openai" and not self.base_urls:
-            raise ValueError("backend is 'openai' but base_urls is empty; name at least one …/v1 endpoint")
-        if self.backend == "openai" and self.model == EMBEDDED:
-            raise ValueError("backend is 'openai' but model is not set; name the model that the endpoint serves")
-        if self.backend == "transformers" and self.base_urls:
-            raise ValueError("base_urls is set but backend is 'transformers'; set backend to 'openai'")
-        return self
-
-
-class NllSettings(RemoteSettings):
-    backend: Literal["torch", "vllm"] = "torch"
-    model: str = Field(EMBEDDED, description="π0: hub name, folder, .gguf or `embedded`.")
-    precision: Precision = "auto"
-    device: str = "auto"
-    score_end_of_turn: bool = Field(True, description="Count the end-of-turn token among the scored tokens.")
-    template_date: str = Field(TEMPLATE_DATE, description="The date that templates which print today's see (ISO).")
-    template_args: dict[str, Any] = Field(TEMPLATE_ARGS, description="Pinned arguments of the chat template.")
-    max_tokens: int | None = Field(None, ge=2, description="Context limit; absent: the model's own.")
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
-    engine_args: dict[str, Any] = Field(
-        {}, description="Backend vllm: further arguments of its engine, such as gpu_memory_utilization."
-    )
-
-
-class DiversitySettings(RemoteSettings):
-    model: str = Field(EMBEDDED, description="Embedder: a sentence-transformers hub name, folder or `embedded`.")
-    precision: Precision = "auto"
-    device: str = "auto"
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
-
-
-class ScorersSettings(_Block):
-    verify: VerifySettings = Field(default_factory=VerifySettings)
-    judge: JudgeSettings = Field(default_factory=JudgeSettings)
-    nll: NllSettings = Field(default_factory=NllSettings)
-    diversity: DiversitySettings = Field(default_factory=DiversitySettings)
-
-
-class LimitSettings(_Block):
+class LimitSettings(Block):
     body_mb: int = Field(128, ge=1, description="Request body, MiB; a step of 512 × 10 at the token cap is about 70.")
     groups: int = Field(8_192, ge=1, description="Groups per request.")
     candidates: int = Field(65_536, ge=1, description="Candidates per request, all groups together.")
-    characters: int = Field(134_217_728, ge=1, description="Characters a request, all texts together.")
+    characters: int = Field(134_217_728, ge=1, description="Characters per request, all texts together.")
     waiting_mb: int = Field(512, ge=1, description="Bodies of all requests inside, MiB; more are refused (429).")
 
 
-class CacheSettings(_Block):
+class CacheSettings(Block):
     entries: int = Field(100_000, ge=0, description="Scores that each local scorer remembers; 0 turns that off.")
     redis_url: SecretStr | None = Field(
         None, description="redis://…, shared by all pods; without an answer from it, scores are computed."
@@ -163,6 +63,9 @@ class Settings(BaseSettings):
         frozen=True,
         nested_model_default_partial_update=True,
     )
+
+    specs: ClassVar[tuple[ScorerSpec, ...]] = BUILT_IN
+    """The scorers that these settings have blocks for, in gate order."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
@@ -188,12 +91,29 @@ class Settings(BaseSettings):
     probe_after_s: float = Field(30.0, gt=0, description="A scorer idle for longer is probed when readiness is asked.")
     limits: LimitSettings = Field(default_factory=LimitSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    only: str | None = Field(
+        None,
+        description="A scorer that works here alone, as in a pod of its own; the others' blocks then count as off.",
+    )
     scorers: ScorersSettings = Field(default_factory=ScorersSettings)
 
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return _split_commas(value)
+        return split_commas(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_scorer_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
+        name, blocks = values.get("only"), values.get("scorers", {})
+        if name is None or not isinstance(blocks, Mapping):
+            return values
+        names = [spec.name for spec in cls.specs]
+        if name not in names:
+            raise ValueError(f"only: {name!r} is no scorer; choose one of {', '.join(names)}")
+        # Pods and gateway may share one file: where it sends the gateway, this process is.
+        mine = {key: value for key, value in dict(blocks.get(name, {})).items() if key != "url"}
+        return {**values, "scorers": {other: {"where": "off"} for other in names} | {name: {**mine, "where": "local"}}}
 
     @model_validator(mode="after")
     def _open_to_others_only_with_a_key(self) -> Self:
@@ -212,9 +132,12 @@ class Settings(BaseSettings):
     @property
     def overlaps(self) -> bool:
         """Whether the NLL of candidates starts while the judge is out."""
-        judge = self.scorers.judge
-        elsewhere = judge.where == "remote" or (judge.where == "local" and judge.backend == "openai")
-        return self.overlap == "on" or (self.overlap == "auto" and elsewhere)
+        return self.overlap == "on" or (self.overlap == "auto" and self.block("judge").elsewhere)
+
+    def block(self, scorer: str) -> ScorerSettings:
+        """The scorer's own settings."""
+        block: ScorerSettings = getattr(self.scorers, scorer)
+        return block
 
     @classmethod
     def settings_customise_sources(
@@ -232,14 +155,47 @@ class Settings(BaseSettings):
 def load(config: Path | None = None) -> Settings:
     """Settings from the environment and a YAML file: `config`, else the one that `REWRIGHT_CONFIG` names.
 
-    Raises `SettingsError` whose message lists every wrong key with its fix.
+    Plug-ins that either of them names under `scorers` are among `specs`. Raises `SettingsError` whose message lists
+    every wrong key with its fix.
     """
     _refuse_unknown_variables()
     path = config or os.environ.get(CONFIG_VARIABLE)
+    content = _read_yaml(Path(path)) if path else {}
     try:
-        return Settings(**(_read_yaml(Path(path)) if path else {}))
+        return _settings_of(specs_of(_scorers_named(content)))(**content)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(e) for e in error.errors())) from None
+
+
+def _settings_of(specs: tuple[ScorerSpec, ...]) -> type[Settings]:
+    if specs == BUILT_IN:
+        return Settings
+    block: Any = _scorers_block(specs)
+    made = create_model("Settings", __base__=Settings, scorers=(block, Field(default_factory=block)))
+    made.specs = specs
+    return made
+
+
+def _scorers_named(content: Mapping[str, Any]) -> Iterator[str]:
+    """Names under `scorers`, in the file and in the environment, and the one of `only`."""
+    blocks, only = content.get("scorers"), os.environ.get(f"{PREFIX}ONLY", content.get("only"))
+    yield from (str(name) for name in (blocks if isinstance(blocks, Mapping) else ()))
+    if only:
+        yield str(only)
+    for variable, value in os.environ.items():
+        first, _, rest = variable.removeprefix(f"{PREFIX}SCORERS").partition("__")
+        if not variable.startswith(f"{PREFIX}SCORERS") or first:
+            continue
+        yield from [rest.split("__")[0].lower()] if rest else _keys(value)
+
+
+def _keys(text: str) -> list[str]:
+    """Keys of a JSON object; none of anything else, which is refused with its place later."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return []
+    return list(content) if isinstance(content, dict) else []
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -264,7 +220,3 @@ def _refuse_unknown_variables() -> None:
 def _line(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     return f"{place}: {error['msg']}" if place else str(error["msg"])
-
-
-def _split_commas(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from rewright.service.settings import PREFIX, Settings
+from rewright.service.settings import CONFIG_VARIABLE, PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("service", "clients", "trainer")
@@ -122,15 +122,18 @@ def rows_of_settings() -> dict[str, str]:
     return dict(re.findall(r"^\| `([A-Z_a-z<>]+)` \| ([^|]+?) \|", text, re.MULTILINE))
 
 
-def test_every_setting_is_listed_with_its_default():
+def test_every_setting_is_listed_with_its_default_and_nothing_else_is():
     rows = rows_of_settings()
+    seen = {CONFIG_VARIABLE}
     wrong = {}
     for variable, field in leaves(Settings, PREFIX):
         shared = re.sub(r"(?<=SCORERS__)[A-Z]+?(?=__)", "<NAME>", variable)
-        listed = rows.get(variable, rows.get(shared))
-        if listed is None or (field.default_factory is None and listed != shown(field.default)):
+        listed = variable if variable in rows else shared
+        seen.add(listed)
+        if listed not in rows or (field.default_factory is None and rows[listed] != shown(field.default)):
             wrong[variable] = shown(field.default)
     assert not wrong
+    assert not rows.keys() - seen
 
 
 # --- docs/structure.md ------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def modules() -> dict[str, Path]:
 
 def scorer_rooms() -> list[str]:
     """One for each scorer, and for each thing that stands before scorers: a folder, or a file of its own."""
-    shared = {"__init__", "base", "registry", "probe", "__pycache__"}
+    shared = {"__init__", "base", "spec", "scalar", "registry", "probe", "__pycache__"}
     places = (ROOT / "service" / "scorers").iterdir()
     return sorted(f"rewright.service.scorers.{p.stem}" for p in places if p.stem not in shared)
 

@@ -36,6 +36,14 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
     rule.add_argument("--lambda-dist", type=float, default=1.0, metavar="X", help="weight of r_dist (default 1)")
     rule.add_argument("--lambda-div", type=float, default=1.0, metavar="X", help="weight of r_div (default 1)")
     rule.add_argument(
+        "--weights",
+        type=_weight,
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="count a further scorer of one number per candidate with this weight; repeat for several",
+    )
+    rule.add_argument(
         "--min-std", type=float, default=0.0, metavar="X", help="floor of the group's NLL deviation (default 0)"
     )
 
@@ -47,7 +55,15 @@ def rule_of(options: argparse.Namespace) -> Rule:
         lambda_dist=options.lambda_dist,
         lambda_div=options.lambda_div,
         min_std=options.min_std,
+        weights=dict(options.weights),
     )
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, equals, weight = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError("must look like NAME=0.1")
+    return name, float(weight)
 
 
 def positive(text: str) -> float:

@@ -51,7 +51,7 @@ class ScoringCall:
     def __init__(
         self,
         endpoint: str,
-        answer: type[Answer[Any]],
+        result: type[GroupScores[Any]],
         *,
         transport: RetryingTransport,
         deadline: Deadline,
@@ -61,7 +61,8 @@ class ScoringCall:
         tokens: bool = False,
     ) -> None:
         self._endpoint = endpoint
-        self._answer = answer
+        self._result = result
+        self._answer: type[Answer[Any]] = Answer[result]  # type: ignore[valid-type]
         self._transport = transport
         self._deadline = deadline
         self._slots = slots
@@ -83,7 +84,7 @@ class ScoringCall:
             raise self._passed or DeadlineExceeded("the service did not answer in the time given")
         message = self._passed.message if self._passed else "not answered"
         error = ItemError(code=DeadlineExceeded.code, message=message, retryable=True)
-        results = [self._results.get(g.id or "") or unanswered(self._endpoint, g, error) for g in groups]
+        results = [self._results.get(g.id or "") or unanswered(self._result, g, error) for g in groups]
         return Scores(results, self._served_by)
 
     async def _settle(self, groups: list[Group]) -> None:

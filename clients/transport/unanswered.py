@@ -2,16 +2,9 @@
 
 from typing import Any
 
-from rewright.service.schema import (
-    DiversityGroup,
-    Failed,
-    Group,
-    GroupScores,
-    ItemError,
-    JudgeGroup,
-    NllGroup,
-    VerifyGroup,
-)
+from pydantic import Field
+
+from rewright.service.schema import Failed, Group, GroupScores, ItemError, RewardGroup
 
 
 class UnansweredReward(Failed):
@@ -26,6 +19,7 @@ class UnansweredReward(Failed):
     nll_z: None = None
     r_dist: None = None
     r_div: None = None
+    scores: dict[str, float] = Field({}, exclude_if=lambda scores: not scores)
     signals: None = None
 
 
@@ -39,17 +33,11 @@ class UnansweredRewardGroup(GroupScores[UnansweredReward]):
     diversity: None = None
 
 
-def unanswered(endpoint: str, group: Group, error: ItemError) -> GroupScores[Any]:
-    """The endpoint's result for a group without an answer."""
-    name = group.id or ""
-    size = len(group.candidates)
-    if endpoint == "reward":
+def unanswered(result: type[GroupScores[Any]], group: Group, error: ItemError) -> GroupScores[Any]:
+    """The result, of a model such as `NllGroup`, for a group without an answer."""
+    name, size = group.id or "", len(group.candidates)
+    if result is RewardGroup:
         return UnansweredRewardGroup(id=name, candidates=[UnansweredReward(error=error)] * size, failed=size)
-    if endpoint == "diversity":
-        return DiversityGroup(id=name, candidates=[Failed(error=error)] * size, diversity=None)
-    plain: dict[str, type[VerifyGroup] | type[JudgeGroup] | type[NllGroup]] = {
-        "verify": VerifyGroup,
-        "judge": JudgeGroup,
-        "nll": NllGroup,
-    }
-    return plain[endpoint](id=name, candidates=[Failed(error=error)] * size)
+    # What else a group's result holds is told of scored candidates, and there are none.
+    nothing = dict.fromkeys(result.model_fields)
+    return result.model_validate(nothing | {"id": name, "candidates": [Failed(error=error)] * size})

@@ -122,7 +122,7 @@ def _both(row: dict[str, Any]) -> bool | None:
 
 async def _judge(configured: Any, rows: list[LabelledRow]) -> tuple[list[Judged], list[dict[str, Any]]]:
     """Each row with the judge's score, in order; and the judge's item as it would go over the wire."""
-    from rewright.service.wiring import opened_judge
+    from rewright.service.wiring import opened_scorer
 
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for n, row in enumerate(rows):
@@ -135,7 +135,7 @@ async def _judge(configured: Any, rows: list[LabelledRow]) -> tuple[list[Judged]
         for k, ((problem, reference), members) in enumerate(places.items())
     ]
     found: dict[int, JudgeScored | Failed] = {}
-    async with opened_judge(configured) as judge:
+    async with opened_scorer(configured, "judge") as judge:
         for start in range(0, len(groups), _GROUPS_AT_ONCE):
             chunk = groups[start : start + _GROUPS_AT_ONCE]
             for (_, members), result in zip(chunk, await judge.score([group for group, _ in chunk]), strict=True):

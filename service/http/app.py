@@ -18,9 +18,8 @@ from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
-from rewright.service.scorers.base import Scorers
+from rewright.service.scorers.base import Scorers, warnings
 from rewright.service.settings import Settings
-from rewright.service.wiring import warnings
 
 VERSION = version("rewright")
 
@@ -35,9 +34,9 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
         title="Rewright",
         version=VERSION,
         summary="Gated rewards for rewriting agents (arXiv 2602.11220).",
-        description="One body serves the five scoring endpoints; each answers the same groups in the same order.",
+        description="One body serves all scoring endpoints; each answers the same groups in the same order.",
     )
-    bounds = {scorer.name: getattr(settings.scorers, scorer.name).waiting for scorer in scorers}
+    bounds = {scorer.name: settings.block(scorer.name).waiting for scorer in scorers}
     admission = Admission(bounds, waiting_bytes=settings.limits.waiting_mb << 20)
     metrics = Metrics(scorers, admission)
     keys = Keys(settings.api_keys, settings.api_keys_file)

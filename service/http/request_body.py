@@ -3,7 +3,7 @@
 Raises only `rewright.service.errors`; no message holds text of a problem, a reference or a candidate.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,15 +15,6 @@ from rewright.service.errors import InvalidRequest, Overloaded, RequestError, To
 from rewright.service.http.request_life import body_read_by
 from rewright.service.schema import Group, ScoreRequest
 from rewright.service.settings import LimitSettings
-
-NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "verify": (("answer", "reference"),),
-    "judge": (("problem",), ("reference",)),
-    "nll": (("problem",),),
-    "diversity": (),
-    "reward": (("problem",), ("reference",)),
-}
-"""Per endpoint, what every group must hold: one field of each tuple."""
 
 _SHOWN = 20
 _DRAINED = 64 << 20
@@ -91,7 +82,7 @@ async def drop_body(request: Request) -> None:
             break
 
 
-def parse(body: bytes, endpoint: str, limits: LimitSettings) -> ScoreRequest:
+def parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
     """The parsed body, with an id for every group. Raises `TooLarge` or `InvalidRequest`."""
     try:
         score_request = ScoreRequest.model_validate_json(body)
@@ -99,7 +90,6 @@ def parse(body: bytes, endpoint: str, limits: LimitSettings) -> ScoreRequest:
         raise _invalid([_place(e) for e in error.errors(include_url=False, include_input=False)]) from None
     named = score_request.model_copy(update={"groups": score_request.named_groups()})
     _check_limits(named.groups, limits)
-    _check_needs(named.groups, endpoint)
     return named
 
 
@@ -118,12 +108,13 @@ def _check_limits(groups: Sequence[Group], limits: LimitSettings) -> None:
             )
 
 
-def _check_needs(groups: Sequence[Group], endpoint: str) -> None:
+def check_needs(groups: Sequence[Group], needs: Collection[str], endpoint: str) -> None:
+    """Raise `InvalidRequest` for groups without a field that is needed; `a|b` in `needs` asks for one of the two."""
     problems = [
-        {"place": f"groups.{index}.{'|'.join(either)}", "message": f"missing; /v1/{endpoint} needs it in every group"}
+        {"place": f"groups.{index}.{need}", "message": f"missing; /v1/{endpoint} needs it in every group"}
         for index, group in enumerate(groups)
-        for either in NEEDS[endpoint]
-        if all(getattr(group, field) is None for field in either)
+        for need in needs
+        if all(getattr(group, field) is None for field in need.split("|"))
     ]
     if problems:
         raise _invalid(problems)

@@ -1,13 +1,14 @@
-"""The five scoring endpoints: who is let in, what each asks of the scorers, and the answer.
+"""The scoring endpoints, one per scorer and one for the reward: who is let in, who is asked, and the answer.
 
 body → admission → parse → reward_groups or one scorer → answer. Computes nothing itself.
 """
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
@@ -16,13 +17,14 @@ from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
 from rewright.service.core.request_context import due_in
-from rewright.service.errors import DeadlineExceeded, RewrightError, ScorerOff
+from rewright.service.errors import DeadlineExceeded, InvalidRequest, RewrightError, ScorerOff
 from rewright.service.http import error_responses
-from rewright.service.http.request_body import body_of, drop_body, parse
+from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
 from rewright.service.http.request_life import CallerGone, body_read_by, while_caller_waits
 from rewright.service.ops.metrics import Metrics
 from rewright.service.reward.pipeline import reward_groups, wanted_scorers
-from rewright.service.scorers.base import Scorer, Scorers, check_contract
+from rewright.service.scorers.base import Scorers, check_contract
+from rewright.service.scorers.spec import ScorerSpec
 from rewright.service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,40 +32,59 @@ VERSION = version("rewright")
 CLIENT_CLOSED_REQUEST = 499
 REQUEST_REF = "#/components/schemas/ScoreRequest"
 
-_SUMMARIES = {
-    "verify": "v_ans (eq. 4): is the final answer right?",
-    "judge": "v_rea (eq. 4): is the reasoning sound?",
-    "nll": "ℓ_dist (eq. 6): length-normalised NLL under π0 given the problem alone",
-    "diversity": "r_div and D (eq. 9 to 12)",
-    "reward": "The gated reward with every component (eq. 3)",
-}
+REWARD = "reward"
 
 Work = Callable[[schema.ScoreRequest, Ticket], Coroutine[Any, Any, schema.Answer[Any]]]
+
+
+class _Endpoint(NamedTuple):
+    """asks: names of the scorers that a request is answered with. needs: what a group must then hold."""
+
+    name: str
+    summary: str
+    answer: type[schema.Answer[Any]]
+    asks: Callable[[schema.ScoreRequest], Collection[str]]
+    needs: Callable[[schema.ScoreRequest], Collection[str]]
+    work: Work
 
 
 class _Endpoints:
     """What each endpoint asks of the scorers."""
 
-    def __init__(self, scorers: Scorers, metrics: Metrics, *, overlap: bool) -> None:
+    def __init__(self, specs: Sequence[ScorerSpec], scorers: Scorers, metrics: Metrics, *, overlap: bool) -> None:
+        self._specs = {spec.name: spec for spec in specs}
         self._scorers = scorers
         self._metrics = metrics
         self._overlap = overlap
 
-    async def verify(self, request: schema.ScoreRequest, _: Ticket) -> schema.VerifyAnswer:
-        groups, by = await self._one(self._scorers.verify, "verify", request)
-        return schema.VerifyAnswer.model_construct(groups=groups, served_by=by)
+    def all(self) -> Iterator[_Endpoint]:
+        for spec in self._specs.values():
+            yield _Endpoint(
+                spec.name,
+                spec.summary,
+                spec.answer,
+                asks=partial(_always, [spec.name]),
+                needs=partial(_always, spec.needs),
+                work=partial(self.scores, spec),
+            )
+        yield _Endpoint(
+            REWARD,
+            "The gated reward with every component (eq. 3)",
+            schema.RewardAnswer,
+            asks=lambda request: wanted_scorers(request.rule),
+            needs=self._needs_of_reward,
+            work=self.reward,
+        )
 
-    async def judge(self, request: schema.ScoreRequest, _: Ticket) -> schema.JudgeAnswer:
-        groups, by = await self._one(self._scorers.judge, "judge", request)
-        return schema.JudgeAnswer.model_construct(groups=groups, served_by=by)
-
-    async def nll(self, request: schema.ScoreRequest, _: Ticket) -> schema.NllAnswer:
-        groups, by = await self._one(self._scorers.nll, "nll", request, tokens=request.tokens)
-        return schema.NllAnswer.model_construct(groups=groups, served_by=by)
-
-    async def diversity(self, request: schema.ScoreRequest, _: Ticket) -> schema.DiversityAnswer:
-        groups, by = await self._one(self._scorers.diversity, "diversity", request)
-        return schema.DiversityAnswer.model_construct(groups=groups, served_by=by)
+    async def scores(self, spec: ScorerSpec, request: schema.ScoreRequest, _: Ticket) -> schema.Answer[Any]:
+        scorer: Any = self._scorers.get(spec.name)
+        if scorer is None:
+            setting = f"REWRIGHT_SCORERS__{spec.name.upper()}__WHERE"
+            raise ScorerOff(f"/v1/{spec.name} is off here; set {setting} to local or remote")
+        groups = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
+        check_contract(spec.name, request.groups, groups)
+        self._metrics.note_scores(spec.name, groups)
+        return spec.answer.model_construct(groups=list(groups), served_by=self._served_by([spec.name]))
 
     async def reward(self, request: schema.ScoreRequest, ticket: Ticket) -> schema.RewardAnswer:
         groups = await reward_groups(
@@ -77,19 +98,24 @@ class _Endpoints:
         by = self._served_by(wanted_scorers(request.rule), request.rule)
         return schema.RewardAnswer.model_construct(groups=groups, served_by=by)
 
-    async def _one(
-        self, scorer: Scorer[Any] | None, name: str, request: schema.ScoreRequest, **options: bool
-    ) -> tuple[list[Any], schema.ServedBy]:
-        if scorer is None:
-            raise ScorerOff(f"/v1/{name} is off here; set REWRIGHT_SCORERS__{name.upper()}__WHERE to local or remote")
-        groups = await scorer.score(request.groups, **options)
-        check_contract(name, request.groups, groups)
-        self._metrics.note_scores(name, groups)
-        return list(groups), self._served_by([name])
+    def _needs_of_reward(self, request: schema.ScoreRequest) -> Collection[str]:
+        """Raises `InvalidRequest` where the rule weighs what is no scorer of one number per candidate."""
+        scalars = sorted(name for name, spec in self._specs.items() if spec.scalar)
+        if unknown := sorted(set(request.rule.weights) - set(scalars)):
+            known = ", ".join(scalars) or "none here"
+            raise InvalidRequest(
+                f"rule.weights.{unknown[0]}: no scorer of one number per candidate has this name; there are: {known}"
+            )
+        wanted = wanted_scorers(request.rule)
+        return dict.fromkeys(need for name, spec in self._specs.items() if name in wanted for need in spec.needs)
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
         used = {s.name: s.describe() for s in self._scorers if s.name in names}
         return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
+
+
+def _always(names: Collection[str], _: schema.ScoreRequest) -> Collection[str]:
+    return names
 
 
 def scoring_routes(
@@ -99,12 +125,12 @@ def scoring_routes(
     metrics: Metrics,
     authorised: Callable[..., Awaitable[None]],
 ) -> APIRouter:
-    """POST /v1/verify, judge, nll, diversity and reward."""
+    """POST /v1/{scorer} for every registered scorer, and /v1/reward."""
     router = APIRouter(prefix="/v1", tags=["scoring"], dependencies=[Depends(authorised)])
-    endpoints = _Endpoints(scorers, metrics, overlap=settings.overlaps)
 
-    def add(endpoint: str, answer: type[schema.Answer[Any]], work: Work) -> None:
-        every = [s.name for s in scorers] if endpoint == "reward" else [endpoint]
+    def add(endpoint: _Endpoint) -> None:
+        name = endpoint.name
+        every = [s.name for s in scorers] if name == REWARD else [name]
 
         async def answered(request: Request, seconds: float) -> schema.Answer[Any]:
             due = time.monotonic() + seconds
@@ -114,14 +140,15 @@ def scoring_routes(
                 await body_read_by(due, drop_body(request))
                 raise
             async with body_of(request, admission, settings.limits, due) as body:
-                score_request = parse(body, endpoint, settings.limits)
-                names = wanted_scorers(score_request.rule) if endpoint == "reward" else every
+                score_request = parse(body, settings.limits)
+                check_needs(score_request.groups, endpoint.needs(score_request), name)
+                names = endpoint.asks(score_request)
                 candidates = sum(len(group.candidates) for group in score_request.groups)
                 left = due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded(f"the body took longer than the {seconds:g} s allowed")
                 with admission.admit(names, candidates, seconds=left) as ticket, due_in(left):
-                    return await while_caller_waits(request, work(score_request, ticket), left)
+                    return await while_caller_waits(request, endpoint.work(score_request, ticket), left)
 
         async def route(
             request: Request,
@@ -131,36 +158,33 @@ def scoring_routes(
         ) -> Response:
             seconds = min(settings.longest_s, x_deadline_ms / 1000 if x_deadline_ms else settings.longest_s)
             try:
-                with tracing.span(f"/v1/{endpoint}", headers=request.headers):
+                with tracing.span(f"/v1/{name}", headers=request.headers):
                     result = await answered(request, seconds)
             except CallerGone:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             except RewrightError as refusal:
-                metrics.note_refusal(endpoint, refusal.code)
+                metrics.note_refusal(name, refusal.code)
                 raise
             except Exception as error:
                 # Neither message nor traceback: both may quote a text.
-                log.error("unforeseen error in /v1/%s: %s", endpoint, exception_location(error))
+                log.error("unforeseen error in /v1/%s: %s", name, exception_location(error))
                 raise error_responses.unforeseen() from None
-            metrics.note_groups(endpoint, result.groups)
+            metrics.note_groups(name, result.groups)
             return Response(result.__pydantic_serializer__.to_json(result), media_type="application/json")
 
         router.add_api_route(
-            f"/{endpoint}",
+            f"/{name}",
             route,
             methods=["POST"],
-            name=endpoint,
-            summary=_SUMMARIES[endpoint],
-            response_model=answer,
+            name=name,
+            summary=endpoint.summary,
+            response_model=endpoint.answer,
             responses=error_responses.SCORING_ERRORS,
             openapi_extra={
                 "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": REQUEST_REF}}}}
             },
         )
 
-    add("verify", schema.VerifyAnswer, endpoints.verify)
-    add("judge", schema.JudgeAnswer, endpoints.judge)
-    add("nll", schema.NllAnswer, endpoints.nll)
-    add("diversity", schema.DiversityAnswer, endpoints.diversity)
-    add("reward", schema.RewardAnswer, endpoints.reward)
+    for endpoint in _Endpoints(settings.specs, scorers, metrics, overlap=settings.overlaps).all():
+        add(endpoint)
     return router

@@ -9,18 +9,17 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary, disable_created_metrics, generate_latest
 
 from rewright.service.core.admission import Admission
 from rewright.service.ops.scorer_collector import ScorerState
 from rewright.service.schema import (
     Failed,
     GroupScores,
-    JudgeScored,
     RewardFailed,
     RewardGroup,
     RewardScored,
-    VerifyScored,
+    ScalarScored,
 )
 from rewright.service.scorers.base import Scorers
 
@@ -52,7 +51,7 @@ class Metrics:
             registry=self._registry,
         )
         self._verdicts = Counter(
-            "rewright_verdicts", "Verdicts of verify and judge.", ("endpoint", "verdict"), registry=self._registry
+            "rewright_verdicts", "Verdicts of scorers that give one.", ("endpoint", "verdict"), registry=self._registry
         )
         self._refusals = Counter(
             "rewright_refusals", "Requests not scored, by code.", ("endpoint", "code"), registry=self._registry
@@ -92,6 +91,7 @@ class Metrics:
                 buckets=(0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
             ),
         }
+        self._scalars = Summary("rewright_scalar", "Numbers of further scorers.", ("scorer",), registry=self._registry)
         self._means = self._by_component("rewright_group_mean", "Mean in a group of at least two.")
         self._deviations = self._by_component("rewright_group_std", "Population deviation in a group of at least two.")
         self._registry.register(ScorerState(scorers, admission))
@@ -115,9 +115,12 @@ class Metrics:
         self._scores.labels(name, "scored").inc(len(items) - len(failed))
         for code, count in Tally(failed).items():
             self._scores.labels(name, code).inc(count)
-        verdicts = Tally(item.verdict for item in items if isinstance(item, VerifyScored | JudgeScored))
+        verdicts = Tally(verdict for item in items if (verdict := getattr(item, "verdict", None)) is not None)
         for verdict, count in verdicts.items():
             self._verdicts.labels(name, verdict).inc(count)
+        for item in items:
+            if isinstance(item, ScalarScored):
+                self._scalars.labels(name).observe(item.score)
 
     def note_groups(self, endpoint: str, groups: Iterable[GroupScores[Any]]) -> None:
         """Count one answer's outcomes and observe its components."""

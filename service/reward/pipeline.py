@@ -1,10 +1,11 @@
 """One group through the gate: verify all → judge those correct → nll on the members → diversity on those still there.
 
 Runs the scorers in gate order, asks each only for the candidates that still need it, and hands the evidence to
-`reward_rule`. Diversity comes after the NLL because its set must be exact: a candidate that the NLL finds too long, or
-fails on, is no member. Groups flow through on their own, so that while one waits for its judge another uses the device;
-of one request so many at a time that others get their turn. With `overlap` the NLL of answer-correct candidates starts
-while the judge is out; what the judge then rejects is dropped, so that the answer is the same.
+`rewright.service.reward.rule`. Further scorers that the rule weighs come after the NLL, side by side. Diversity comes
+last because its set must be exact: a candidate that the NLL finds too long, or fails on, is no member. Groups flow
+through on their own, so that while one waits for its judge another uses the device; of one request so many at a time
+that others get their turn. With `overlap` the NLL of answer-correct candidates starts while the judge is out; what the
+judge then rejects is dropped, so that the answer is the same.
 
 Trouble of a whole scorer in the middle of a group becomes `Failed` items; it raises only where no group got anywhere.
 """
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from rewright.service.core.logs import exception_location
 from rewright.service.errors import InternalError, Overloaded, RewrightError, ScorerOff
-from rewright.service.reward.rule import Evidence, reward, standing, uses_dist, uses_div
+from rewright.service.reward.rule import Evidence, reward, standing, uses_dist, uses_div, uses_scalar
 from rewright.service.reward.signals import signals_of
 from rewright.service.schema import Failed, Group, GroupScores, RewardGroup, Rule
 from rewright.service.scorers.base import Scorer, Scorers, check_contract, select_candidates
@@ -45,7 +46,7 @@ def wanted_scorers(rule: Rule) -> frozenset[str]:
         wanted.add("nll")
     if uses_div(rule) or not rule.skip_unused:
         wanted.add("diversity")
-    return frozenset(wanted)
+    return frozenset(wanted | {name for name in rule.weights if uses_scalar(rule, name) or not rule.skip_unused})
 
 
 async def reward_groups(
@@ -100,8 +101,9 @@ class GroupPipeline:
         self._group = group
         self._rule = rule
         self._scorers = scorers
-        self._nll = scorers.nll if "nll" in wanted else None
-        self._diversity = scorers.diversity if "diversity" in wanted else None
+        self._nll = scorers.get("nll") if "nll" in wanted else None
+        self._diversity = scorers.get("diversity") if "diversity" in wanted else None
+        self._scalars = [scorer for scorer in scorers if scorer.name in rule.weights and scorer.name in wanted]
         # `soft` asks π0 about every candidate anyway.
         self._overlap = overlap and self._nll is not None and rule.variant != "soft"
         self._watch = watch
@@ -117,14 +119,19 @@ class GroupPipeline:
         self._evidence = [
             Evidence(blank=not text.strip(), signals=s) for text, s in zip(group.candidates, signals, strict=True)
         ]
-        if self._scorers.verify is not None:
-            await self._ask(self._scorers.verify, [k for k, e in enumerate(self._evidence) if not e.blank])
+        await self._ask(self._scorers["verify"], [k for k, e in enumerate(self._evidence) if not e.blank])
         if self._overlap:
             await self._judge_beside_nll()
         else:
             await self._judge(self._open())
             if self._nll is not None:
                 await self._ask(self._nll, self._open() if self._rule.variant != "soft" else self._members())
+        if self._scalars:
+            members = self._members()
+            answers = await asyncio.gather(*(self._answers(scorer, members) for scorer in self._scalars))
+            for scorer, items in zip(self._scalars, answers, strict=True):
+                for k, item in zip(members, items, strict=True):
+                    self._evidence[k].scalars[scorer.name] = item
         diversity: float | None = None
         if self._diversity is not None:
             result = await self._ask(self._diversity, self._members())
@@ -132,8 +139,7 @@ class GroupPipeline:
         return reward(group.id or "", self._evidence, self._rule, diversity=diversity)
 
     async def _judge(self, members: list[int]) -> None:
-        if self._scorers.judge is not None:
-            await self._ask(self._scorers.judge, members)
+        await self._ask(self._scorers["judge"], members)
 
     async def _judge_beside_nll(self) -> None:
         asked = self._open()

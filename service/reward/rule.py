@@ -8,13 +8,13 @@ decides what a missing score means:
 2. the service's doing leaves the candidate `failed`: no total, and no part in any statistic of its group;
 3. the data's doing (`bad_gold`) arrives from the verifier as a failure that is not retryable, and is treated as 2.
 
-A component that `total` does not use (by variant, or λ = 0) may be missing without failing the candidate.
+A component that `total` does not use (by variant, λ = 0 or weight 0) may be missing without failing the candidate.
 No I/O, no asyncio, no torch; float64 throughout.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rewright.service.schema import (
@@ -29,12 +29,16 @@ from rewright.service.schema import (
     RewardGroup,
     RewardScored,
     Rule,
+    ScalarScored,
     Signals,
     VerifyScored,
 )
 
 EPSILON = 1e-6
 """ε of eq. 7."""
+
+NOT_FINITE = "not_finite"
+"""Code of a candidate whose total no float can hold."""
 
 _OWN_DOING: dict[str, Gate] = {"blank": "blank", "too_long": "too_long", "control_tokens": "control_tokens"}
 """Item codes of scorers that are the candidate's own doing, and the gate each one shuts."""
@@ -53,6 +57,8 @@ class Evidence:
     judge: JudgeScored | Failed | None = None
     nll: NllScored | Failed | None = None
     diversity: DiversityScored | Failed | None = None
+    scalars: dict[str, ScalarScored | Failed] = field(default_factory=dict)
+    """By name, what the further scorers of `Rule.weights` said."""
 
 
 class Standing(NamedTuple):
@@ -76,6 +82,11 @@ def uses_div(rule: Rule) -> bool:
     return rule.variant in {"full", "no_dist", "soft"} and rule.lambda_div != 0
 
 
+def uses_scalar(rule: Rule, name: str) -> bool:
+    """Whether `total` depends on the number of that further scorer."""
+    return rule.variant != "task_only" and rule.weights.get(name, 0.0) != 0
+
+
 def standing(evidence: Evidence, rule: Rule) -> Standing:
     """The candidate's gate, failure and membership, as far as the evidence goes.
 
@@ -94,7 +105,11 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
         # `soft` rewards wrong and invalid candidates too, but never one that escaped being measured.
         if reason not in _JUDGED_BAD:
             unfit = unfit or reason
-    for result, used in ((evidence.nll, uses_dist(rule)), (evidence.diversity, uses_div(rule))):
+    for result, used in (
+        (evidence.nll, uses_dist(rule)),
+        *((scalar, uses_scalar(rule, name)) for name, scalar in evidence.scalars.items()),
+        (evidence.diversity, uses_div(rule)),
+    ):
         if isinstance(result, Failed):
             if own := _OWN_DOING.get(result.error.code):
                 unfit = unfit or own
@@ -122,7 +137,7 @@ def reward(group_id: str, evidence: Sequence[Evidence], rule: Rule, *, diversity
         id=group_id,
         candidates=candidates,
         feasible=sum(s.gate == "open" for s in standings),
-        failed=sum(s.error is not None for s in standings),
+        failed=sum(c.status == "failed" for c in candidates),
         nll_mean=stats.mean if stats else None,
         nll_std=stats.std if stats else None,
         diversity=diversity,
@@ -161,15 +176,24 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
     v_ans = int(e.verify.correct) if isinstance(e.verify, VerifyScored) else None
     v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
     nll = e.nll.nll if isinstance(e.nll, NllScored) else None
+    scores = {name: item.score for name, item in e.scalars.items() if isinstance(item, ScalarScored)}
     if s.error is not None:
         r_task = 0 if v_ans == 0 else None if v_rea is None else v_rea
-        return RewardFailed(r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, signals=e.signals, error=s.error)
+        return RewardFailed(
+            r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=s.error
+        )
     nll_z = standardised_nll(nll, stats, min_std=rule.min_std) if stats is not None and nll is not None else None
     r_dist = dist_reward(nll_z) if nll_z is not None else None
     r_div = e.diversity.r_div if s.member and isinstance(e.diversity, DiversityScored) else None
     r_task = int(s.gate == "open")
+    total = _total(r_task, r_dist, r_div, scores, rule)
+    if not math.isfinite(total):
+        too_large = ItemError(code=NOT_FINITE, message="total: a λ, a weight or a score is too large", retryable=False)
+        return RewardFailed(
+            r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=too_large
+        )
     return RewardScored(
-        total=_total(r_task, r_dist, r_div, rule),
+        total=total,
         gate=s.gate or "open",
         r_task=r_task,
         v_ans=v_ans,
@@ -178,17 +202,22 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
         nll_z=nll_z,
         r_dist=r_dist,
         r_div=r_div,
+        scores=scores,
         signals=e.signals,
     )
 
 
-def _total(r_task: int, r_dist: float | None, r_div: float | None, rule: Rule) -> float:
-    """eq. 3 and its variants; a term that the variant leaves out, or that the gate left uncomputed, adds nothing."""
+def _total(r_task: int, r_dist: float | None, r_div: float | None, scores: Mapping[str, float], rule: Rule) -> float:
+    """eq. 3 and its variants, with further terms of `Rule.weights` beside its two.
+
+    A term that the variant leaves out, or that the gate left uncomputed, adds nothing.
+    """
     auxiliary = 0.0
     if uses_dist(rule) and r_dist is not None:
         auxiliary += rule.lambda_dist * r_dist
     if uses_div(rule) and r_div is not None:
         auxiliary += rule.lambda_div * r_div
+    auxiliary += sum(rule.weights[name] * score for name, score in scores.items() if uses_scalar(rule, name))
     return r_task + (auxiliary if rule.variant == "soft" else r_task * auxiliary)
 
 

@@ -5,17 +5,16 @@ candidate, same length and same order. An item that could not be scored is `Fail
 means trouble of the whole service (`rewright.service.errors`), and is never one candidate's fault. Scorers know nothing
 of the gate: the caller passes only the candidates it wants scored (`select_candidates`).
 
-To add a scorer: one file with such a class, one pair of result models in `rewright.service.schema`, one line in
-`rewright.service.wiring`, one block in `rewright.service.settings`.
+How a scorer is made known is said by its `ScorerSpec` (`rewright.service.scorers.spec`); CONTRIBUTING.md has an
+example.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from rewright.service.core.batcher import QueueState
 from rewright.service.errors import InternalError
-from rewright.service.schema import DiversityGroup, Group, GroupScores, JudgeGroup, NllGroup, VerifyGroup
+from rewright.service.schema import Group, GroupScores
 
 GroupResult_co = TypeVar("GroupResult_co", bound=GroupScores[Any], covariant=True)
 
@@ -32,23 +31,16 @@ class Scorer(Protocol[GroupResult_co]):
         """Give everything back; waits for work in flight, refuses new work. May be called twice."""
 
     async def score(self, groups: Sequence[Group]) -> Sequence[GroupResult_co]:
-        """One result per group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer."""
+        """One result per group in order. Raises `Overloaded` or `ScorerUnavailable` for trouble of the whole scorer.
+
+        Where the spec names `options`, they are keywords of this method.
+        """
 
     def describe(self) -> dict[str, Any]:
         """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
 
     def last_worked(self) -> float | None:
         """`time.monotonic()` of the last finished piece of work (a batch, not a request); None before the first."""
-
-
-VerifyScorer = Scorer[VerifyGroup]
-JudgeScorer = Scorer[JudgeGroup]
-DiversityScorer = Scorer[DiversityGroup]
-
-
-class NllScorer(Scorer[NllGroup], Protocol):
-    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> Sequence[NllGroup]:
-        """As `Scorer.score`; `tokens` adds every scored token's text and log-probability."""
 
 
 class StageCost(NamedTuple):
@@ -119,23 +111,36 @@ class Replicated(Protocol):
         """As it is now."""
 
 
-@dataclass(frozen=True)
 class Scorers:
-    """The scorers of one process; None where a setting turned one off.
+    """The scorers of one process, by name and in gate order; those that a setting turned off are not among them.
 
     local: names of those that work in this process, whose health is this process's health. A judge asked over HTTP or
     a scorer in another pod is not among them: its death must not take the gateway away.
     """
 
-    verify: VerifyScorer | None = None
-    judge: JudgeScorer | None = None
-    nll: NllScorer | None = None
-    diversity: DiversityScorer | None = None
-    local: frozenset[str] = frozenset()
+    def __init__(self, *, local: frozenset[str] = frozenset(), **by_name: Scorer[Any] | None) -> None:
+        self._by_name = {name: scorer for name, scorer in by_name.items() if scorer is not None}
+        self.local = local
+
+    def get(self, name: str) -> Scorer[Any] | None:
+        """The scorer of that name; None where it is off."""
+        return self._by_name.get(name)
+
+    def __getitem__(self, name: str) -> Scorer[Any]:
+        return self._by_name[name]
 
     def __iter__(self) -> Iterator[Scorer[Any]]:
-        """Those that are on, in gate order."""
-        return (s for s in (self.verify, self.judge, self.nll, self.diversity) if s is not None)
+        return iter(self._by_name.values())
+
+
+def warnings(scorers: Scorers) -> list[str]:
+    """What an operator must know of the scorers in use, in plain words."""
+    return [
+        f"the {scorer.name} is the embedded stand-in, which is too small to judge reasoning: v_rea is noise. Set "
+        "REWRIGHT_SCORERS__JUDGE__MODEL, or BACKEND=openai with BASE_URLS, to a model that can."
+        for scorer in scorers
+        if scorer.describe().get("stand_in")
+    ]
 
 
 def select_candidates(group: Group, members: Sequence[int]) -> Group:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from rewright.service import settings  # noqa: E402
 from rewright.service.schema import Group, JudgeScored  # noqa: E402
-from rewright.service.wiring import opened_judge  # noqa: E402
+from rewright.service.wiring import opened_scorer  # noqa: E402
 from tests.service.scorers.judge.judge_attacks import ATTACKS, attacked  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
@@ -134,7 +134,7 @@ async def main():
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--groups", type=int, default=3)
     options = parser.parse_args()
-    async with opened_judge(settings.load()) as judge:
+    async with opened_scorer(settings.load(), "judge") as judge:
         if options.what == "speed":
             await speed(judge, groups=options.groups)
         else:

@@ -79,6 +79,7 @@ class Reward(Block):
     variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
+    weights: dict[str, float] = Field({}, description="Further scorers of the service and what each counts in total.")
     min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
     guards: Guards = Field(
         Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
@@ -92,6 +93,6 @@ class Reward(Block):
         return [value] if isinstance(value, str) else value
 
     def rule(self) -> dict[str, Any]:
-        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std", "weights"})
         guards = self.guards.model_dump(exclude_none=True)
         return rule | ({"guards": guards} if guards else {})

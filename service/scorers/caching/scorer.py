@@ -1,7 +1,7 @@
 """A scorer before a scorer: texts scored once are remembered, by everything that their score depends on.
 
-A key is a hash of the inner scorer's name and description (model, revision, template, precision, prompt, …), the
-problem, for the judge reference and answer, and the candidate. Failures are not remembered, nor are tokens'
+A key is a hash of the inner scorer's name and description (model, revision, template, precision, prompt, …), of what
+its items depend on (`ScorerSpec.reads`), and of the candidate. Failures are not remembered, nor are tokens'
 log-probabilities, and a request for those goes through. Equal texts that are being scored for somebody else are waited
 for instead of being scored again. Not covered: diversity, whose result belongs to a group
 (`rewright.service.scorers.diversity.scorer` remembers embeddings by itself).
@@ -11,36 +11,33 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel
-
-from rewright.service.schema import Failed, Group, GroupScores, NllGroup
+from rewright.service.schema import Failed, Group, GroupScores
 from rewright.service.scorers.base import CacheState, Scorer, check_contract, select_candidates
 from rewright.service.scorers.caching.store import ScoreTable, SharedStore
+from rewright.service.scorers.spec import ScorerSpec
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 
 
 class CachedScorer(Generic[GroupResult]):
-    """`contract.Scorer` over another one whose items do not depend on their group.
+    """`Scorer` over another one whose items do not depend on their group.
 
-    result, item: the inner scorer's models of a group and of a scored candidate. shared: the store of all pods, if any.
+    spec: the inner scorer's, which is `cacheable`. shared: the store of all pods, if any.
     """
 
     def __init__(
         self,
         inner: Scorer[GroupResult],
-        result: type[GroupResult],
-        item: type[BaseModel],
+        spec: ScorerSpec,
         *,
         entries: int,
         shared: SharedStore | None,
     ) -> None:
         self.name = inner.name
         self._inner = inner
-        self._result = result
-        self._item = item
+        self._spec = spec
         self._table = ScoreTable(entries)
         self._shared = shared
         self._about = b""
@@ -71,8 +68,11 @@ class CachedScorer(Generic[GroupResult]):
     def cache_state(self) -> CacheState:
         return CacheState(**self._found, errors=self._shared.errors if self._shared is not None else 0)
 
-    async def score(self, groups: Sequence[Group]) -> list[GroupResult]:
-        """As the inner scorer's, with remembered items in their places."""
+    async def score(self, groups: Sequence[Group], **options: bool) -> list[GroupResult]:
+        """As the inner scorer's, with remembered items in their places; what an option asks for is never remembered."""
+        if any(options.values()):
+            inner: Any = self._inner
+            return list(await inner.score(groups, **options))
         return list(await asyncio.gather(*(self._group(group) for group in groups)))
 
     async def _group(self, group: Group) -> GroupResult:
@@ -87,7 +87,7 @@ class CachedScorer(Generic[GroupResult]):
                 waited[key] = other
             else:
                 mine[key] = place
-        items: dict[bytes, Any] = {key: self._item.model_validate_json(value) for key, value in known.items()}
+        items: dict[bytes, Any] = {key: self._spec.item.model_validate_json(value) for key, value in known.items()}
         items |= await self._compute(group, mine)
         for key, future in waited.items():
             await asyncio.wait([future])
@@ -96,7 +96,10 @@ class CachedScorer(Generic[GroupResult]):
         # Whoever was waited for may have left or failed: what is still missing is nobody's now.
         missing = {key: place for place, key in reversed(list(enumerate(keys))) if key not in items}
         items |= await self._compute(group, missing)
-        return self._result.model_validate({"id": group.id or "", "candidates": [items[key] for key in keys]})
+        result: Any = self._spec.group.model_validate(
+            {"id": group.id or "", "candidates": [items[key] for key in keys]}
+        )
+        return cast(GroupResult, result)
 
     async def _look_up(self, keys: list[bytes]) -> dict[bytes, bytes]:
         known = {key: value for key in keys if (value := self._table.get(key)) is not None}
@@ -138,20 +141,9 @@ class CachedScorer(Generic[GroupResult]):
         return items
 
     def _key(self, group: Group, text: str) -> bytes:
-        seen_by_judge = (group.reference, group.answer) if self.name == "judge" else (None, None)
-        parts = (group.problem, *seen_by_judge, text)
+        parts = (*(getattr(group, field) for field in self._spec.reads), text)
         digest = hashlib.blake2b(self._about, digest_size=20)
         for part in parts:
             encoded = (part or "").encode("utf-8", "surrogatepass")
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return b"rewright:" + digest.hexdigest().encode()
-
-
-class CachedNll(CachedScorer[NllGroup]):
-    """π0's NLL, with its per-token option, which is never remembered."""
-
-    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[NllGroup]:
-        if tokens:
-            inner: Any = self.inner
-            return list(await inner.score(groups, tokens=True))
-        return await super().score(groups)

@@ -25,7 +25,7 @@ from rewright.service.core.batcher import QueueState
 from rewright.service.core.fair_queue import Entry, FairQueue
 from rewright.service.core.request_context import request_id, seconds_left
 from rewright.service.errors import Overloaded, RewrightError, ScorerUnavailable
-from rewright.service.schema import Failed, Group, GroupScores, NllGroup
+from rewright.service.schema import Failed, Group, GroupScores
 from rewright.service.scorers.base import ReplicaState
 from rewright.service.scorers.remote.health import UnderWay, look_after
 from rewright.service.scorers.remote.post import Answered, Broken, Busy, Post, Rejected, send
@@ -106,9 +106,12 @@ class RemoteScorer(Generic[GroupResult]):
             _fail(job, ScorerUnavailable(f"{self.name} is closed"))
         await self._replicas.close()
 
-    async def score(self, groups: Sequence[Group]) -> list[GroupResult]:
-        """One result per group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through."""
-        return await self._score(groups, tokens=False)
+    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[GroupResult]:
+        """One result per group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through.
+
+        tokens: as in `rewright.service.schema.ScoreRequest`; only pods of the NLL know it.
+        """
+        return await self._score(groups, tokens=tokens)
 
     def describe(self) -> dict[str, Any]:
         reachable = self._last_worked is not None or bool(self._served_by)
@@ -168,11 +171,10 @@ class RemoteScorer(Generic[GroupResult]):
 
     def _failed(self, group: Group, trouble: RewrightError) -> GroupResult:
         failed = Failed.because(trouble.code, trouble.message, retryable=True)
-        empty: dict[str, Any] = {"id": group.id or "", "candidates": [failed] * len(group.candidates)}
-        if "diversity" in self._result.model_fields:
-            empty["diversity"] = None
+        # What else a group's result holds is told of scored candidates, and there are none.
+        nothing = dict.fromkeys(self._result.model_fields)
         return self._result.model_validate(
-            {"id": group.id or "", "candidates": [failed] * len(group.candidates), **empty}
+            nothing | {"id": group.id or "", "candidates": [failed] * len(group.candidates)}
         )
 
     # --- giving work out ----------------------------------------------------------------------------------------------
@@ -318,13 +320,6 @@ class RemoteScorer(Generic[GroupResult]):
                     self._served_by = dict(response.raise_for_status().json()["scorers"][self.name])
                     break
             await asyncio.sleep(INFO_EVERY_S)
-
-
-class RemoteNll(RemoteScorer[NllGroup]):
-    """π0's NLL in other pods, with its per-token option."""
-
-    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[NllGroup]:
-        return await self._score(groups, tokens=tokens)
 
 
 def _candidates(jobs: Sequence[_Job]) -> int:

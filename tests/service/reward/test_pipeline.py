@@ -142,4 +142,4 @@ def test_overlap_gives_the_same_rewards_sooner_and_counts_what_the_judge_made_us
     beside, took, seen, scorers = run(True)
     assert beside == apart
     assert (seen_apart.dropped, seen.dropped) == (0, 2)
-    assert took < 0.6 and "ans=0" not in scorers.nll.asked and "rea=0" in scorers.nll.asked
+    assert took < 0.6 and "ans=0" not in scorers["nll"].asked and "rea=0" in scorers["nll"].asked

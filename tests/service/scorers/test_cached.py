@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from rewright.service.schema import Group, JudgeGroup, JudgeScored, NllGroup, NllScored
-from rewright.service.scorers.caching.scorer import CachedNll, CachedScorer
+from rewright.service.schema import Group, NllGroup
+from rewright.service.scorers.caching.scorer import CachedScorer
 from rewright.service.scorers.caching.store import SharedStore
+from rewright.service.scorers.judge.spec import SPEC as JUDGE
+from rewright.service.scorers.nll.spec import SPEC as NLL
 from tests.live_server import free_port
 from tests.plain_scorers import PlainJudge, PlainNll
 
 
-def cached_nll(inner: PlainNll, *, entries: int = 100, shared: SharedStore | None = None) -> CachedNll:
-    return CachedNll(inner, NllGroup, NllScored, entries=entries, shared=shared)
+def cached_nll(inner: PlainNll, *, entries: int = 100, shared: SharedStore | None = None) -> CachedScorer[NllGroup]:
+    return CachedScorer(inner, NLL, entries=entries, shared=shared)
 
 
 def group(
@@ -63,7 +65,7 @@ def test_another_problem_another_model_and_tokens_are_not_answered_from_memory()
         assert len(inner.asked) == 3 and len(with_tokens.candidates[0].tokens) == 2
 
         judge_inner = PlainJudge()
-        judge = CachedScorer(judge_inner, JudgeGroup, JudgeScored, entries=10, shared=None)
+        judge = CachedScorer(judge_inner, JUDGE, entries=10, shared=None)
         await judge.open()
         await judge.score([group("rea=1")])
         await judge.score([group("rea=1", reference="another")])

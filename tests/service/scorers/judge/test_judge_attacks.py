@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rewright.service.settings import Settings
-from rewright.service.wiring import opened_judge
+from rewright.service.wiring import opened_scorer
 from tests.bench import judge as bench
 from tests.service.scorers.judge.judge_attacks import ATTACKS
 
@@ -29,7 +29,7 @@ def test_there_are_enough_attempts_in_every_class() -> None:
 @pytest.mark.skipif(not (bench.DATA / "judge.jsonl").is_file(), reason="the test data is not here")
 def test_no_class_of_attempts_raises_the_share_credited() -> None:
     async def run() -> dict[str, Any]:
-        async with opened_judge(Settings(scorers={"judge": {"model": MODEL}})) as judge:
+        async with opened_scorer(Settings(scorers={"judge": {"model": MODEL}}), "judge") as judge:
             valid = [r for r in bench.rows() if r["category"] == "valid"]
             threshold = await bench.threshold_for(judge, valid)
             return await bench.credited(judge, candidates=16, each=6, threshold=threshold)

@@ -4,7 +4,7 @@ import pytest
 
 from rewright.service.schema import DiversityGroup, JudgeGroup, NllGroup, VerifyGroup
 from rewright.service.scorers.base import Scorers
-from rewright.service.scorers.remote.scorer import RemoteNll, RemoteScorer
+from rewright.service.scorers.remote.scorer import RemoteScorer
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainDiversity, PlainJudge, PlainNll, PlainVerifier, plain_scorers
 
@@ -18,7 +18,7 @@ def gateway(urls):
     return Scorers(
         verify=RemoteScorer("verify", VerifyGroup, urls=[urls["verify"]], timeout_s=10),
         judge=RemoteScorer("judge", JudgeGroup, urls=[urls["judge"]], timeout_s=10),
-        nll=RemoteNll("nll", NllGroup, urls=[urls["nll"]], timeout_s=10),
+        nll=RemoteScorer("nll", NllGroup, urls=[urls["nll"]], timeout_s=10),
         diversity=RemoteScorer("diversity", DiversityGroup, urls=[urls["diversity"]], timeout_s=10),
     )
 

@@ -10,7 +10,7 @@ import pytest
 from rewright.service.core.request_context import due_in, request_id
 from rewright.service.errors import Overloaded, ScorerUnavailable
 from rewright.service.schema import Group, NllGroup
-from rewright.service.scorers.remote.scorer import RemoteNll
+from rewright.service.scorers.remote.scorer import RemoteScorer
 from rewright.service.settings import Settings
 from tests.bench.serving_processes import pods
 from tests.live_server import free_port, serve_app
@@ -33,7 +33,7 @@ async def until(holds, *, seconds=20):
 
 def run(urls, scenario, **options):
     async def opened():
-        scorer = RemoteNll("nll", NllGroup, urls=urls, timeout_s=20, **options)
+        scorer = RemoteScorer("nll", NllGroup, urls=urls, timeout_s=20, **options)
         await scorer.open()
         try:
             return await scenario(scorer)

@@ -1,4 +1,4 @@
-"""The embedded backbone, loaded once for all tests of the scorers that run it."""
+"""The embedded backbone, loaded once for all tests that run it."""
 
 import pytest
 from transformers import PreTrainedTokenizerBase

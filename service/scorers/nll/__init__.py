@@ -1,0 +1,1 @@
+"""ℓ_dist: how likely the candidate is under π0, given the problem alone."""
