@@ -22,6 +22,8 @@ PAGES = sorted(
     - {ROOT / "docs" / "log.md"}
 )
 README_BYTES = 7_168
+OF_USERS = {"service.py", "clients.py", "rewright_variety.py"}
+"""Files of a user's own that the pages speak of."""
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -40,14 +42,13 @@ def code_of(text: str) -> list[str]:
 def named_files(text: str) -> set[str]:
     """Paths that begin with a folder of ours, and bare names of Python files, in backticks."""
     words = [word for span in SPAN.findall(FENCE.sub("", text)) for word in WORD.findall(span)]
-    return {w for w in words if w.endswith(".py") or (w.split("/")[0] in TOPS and "/" in w)}
+    return {w for w in words if w.endswith(".py") or (w.split("/")[0] in TOPS and "/" in w)} - OF_USERS
 
 
 def is_there(name: str, page: Path) -> bool:
     if "/" not in name:
-        return any(ROOT.glob(f"{top}/**/{name}") for top in TOPS)
-    name = name.rstrip("/.")
-    return any(True for base in (ROOT, page.parent) for _ in base.glob(name))
+        return any(list(ROOT.glob(f"{top}/**/{name}")) for top in TOPS)
+    return any(list(base.glob(name.rstrip("/."))) for base in (ROOT, page.parent))
 
 
 def anchors(page: Path) -> set[str]:
