@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from rewright.service.core.admission import Admission
+from rewright.service.ops.metrics import Metrics
+from rewright.service.schema import AnyGroup, ScalarScored
 from tests.k8s.queries import (
     ADAPTER,
     DASHBOARD,
@@ -29,7 +32,13 @@ def exported():
         for endpoint in ("reward", "verify", "judge"):
             assert client.post(f"/v1/{endpoint}", json=body).status_code == 200
         assert client.post("/v1/reward", json={}).status_code == 422
-        return exported_by([client.get("/metrics").text])
+        return exported_by([client.get("/metrics").text, _metrics_of_a_further_scorer()])
+
+
+def _metrics_of_a_further_scorer() -> str:
+    metrics = Metrics(plain_scorers(), Admission({}, waiting_bytes=1))
+    metrics.note_scores("fluency", [AnyGroup.model_construct(id="g", candidates=[ScalarScored(score=0.5)])])
+    return metrics.exposition().decode()
 
 
 @pytest.mark.parametrize("query", [pytest.param(query, id=where) for where, query in all_queries()])
