@@ -23,10 +23,13 @@ def main(config: Path | None = None) -> int:
     except SettingsError as error:
         print(f"rewright: {error.message}", file=sys.stderr)
         return CANNOT_START
+    import uvloop
+
     # Tokenizers' own threads would fight with the batchers', and warn at every fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        asyncio.run(_serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
     except SettingsError as error:
         print(f"rewright: {error.message}", file=sys.stderr)
         return CANNOT_START
@@ -39,10 +42,12 @@ async def _serve(settings: Settings) -> None:
     from rewright.service.core import tracing
     from rewright.service.core.logs import log_as_json
     from rewright.service.http.app import create_app
+    from rewright.service.http.connections import bounded, connections_that_fit, raise_descriptor_limit
     from rewright.service.http.shutdown import GracefulServer
     from rewright.service.wiring import opened_scorers
 
     log_as_json(settings.log_level)
+    raise_descriptor_limit()
     if settings.otlp_endpoint is not None:
         tracing.configure(settings.otlp_endpoint)
     # While models load nothing was accepted that could be lost, and a pod that is told to go must not use up its grace
@@ -58,6 +63,7 @@ async def _serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=bounded(connections_that_fit()),
             # Whatever was let in is done, or past its deadline, by then.
             timeout_graceful_shutdown=math.ceil(settings.longest_s) + 1,
         )

@@ -10,7 +10,15 @@ Not covered here: what a number means (`rewright.service.reward.rule`), how fail
 
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    field_validator,
+    model_validator,
+)
 
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Gate = Literal[
@@ -49,9 +57,10 @@ class Group(_Wire):
         description="The expert solution y*. Needed by judge; by verify and reward where `answer` is absent.",
     )
     answer: str | None = Field(None, description="The gold final answer a*; absent: the final answer of `reference`.")
-    candidates: list[str] = Field(min_length=1, description="K rewrites ỹ; K = 1 is allowed.")
+    # Told of its first wrong member alone: each error costs a hundred times what a small wrong member does.
+    candidates: list[str] = Field(min_length=1, fail_fast=True, description="K rewrites ỹ; K = 1 is allowed.")
     feasible: list[bool] | None = Field(
-        None, description="/v1/diversity: which candidates are members of S_x⁺; absent: all of them."
+        None, fail_fast=True, description="/v1/diversity: which candidates are members of S_x⁺; absent: all of them."
     )
 
     @model_validator(mode="after")
@@ -90,7 +99,7 @@ class Rule(_Wire):
 class ScoreRequest(_Wire):
     """The one body of all endpoints; what an endpoint does not need is optional there."""
 
-    groups: list[Group] = Field(min_length=1)
+    groups: list[Group] = Field(min_length=1, fail_fast=True)
     tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
     rule: Rule = Field(Rule(), description="/v1/reward: how components become `total`.")
 

@@ -102,6 +102,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return split_commas(value)
 
+    @field_validator("api_keys")
+    @classmethod
+    def _none_is_empty(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for place, key in enumerate(keys, start=1):
+            if not key.get_secret_value().strip():
+                raise ValueError(f"key number {place} is empty, and would let anybody in; write a key or leave it out")
+        return keys
+
     @model_validator(mode="before")
     @classmethod
     def _one_scorer_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +172,7 @@ def load(config: Path | None = None) -> Settings:
     try:
         return _settings_of(specs_of(_scorers_named(content)))(**content)
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(e) for e in error.errors())) from None
+        raise SettingsError("\n".join(_line(e) for e in error.errors(include_input=False))) from None
 
 
 def _settings_of(specs: tuple[ScorerSpec, ...]) -> type[Settings]:
@@ -201,8 +209,13 @@ def _keys(text: str) -> list[str]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the settings file {path} ({CONFIG_VARIABLE} or --config): {error}") from None
+    except yaml.YAMLError as error:
+        # The place alone: what YAML says of it quotes the line, and with it keys.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "an unknown place"
+        raise SettingsError(f"the settings file {path} is not valid YAML at {place}; fix it there") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

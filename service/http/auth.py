@@ -1,7 +1,9 @@
 """Who may call: bearer keys from the settings and from a file that may change while the process runs.
 
-The file holds one key per line; it is read again when it changes, so keys rotate without a restart: add the new one,
-move the callers over, take the old one out. Keys are compared in constant time and never logged.
+The file holds one key per line; blank lines and lines that begin with # are passed over. It is read again when it
+changes, so keys rotate without a restart: add the new one, move the callers over, take the old one out. Keys are
+compared in constant time and never logged. A key is what an HTTP header can carry and a caller cannot send by accident:
+an empty one, or a file that is no plain text, is an error at the start.
 """
 
 import hmac
@@ -26,6 +28,11 @@ class Keys:
 
     def __init__(self, given: Sequence[SecretStr], file: Path | None) -> None:
         self._given = [key.get_secret_value().encode() for key in given]
+        for place, key in enumerate(self._given):
+            if not _can_be_sent(key):
+                raise SettingsError(
+                    f"api_keys: key number {place + 1} is empty, or holds what no HTTP header can carry"
+                )
         self._file = file
         self._stamp: tuple[int, int] | None = None
         self._looked = 0.0
@@ -51,10 +58,33 @@ class Keys:
         stamp = (status.st_mtime_ns, status.st_size)
         if stamp == self._stamp:
             return
-        keys = [line.strip() for line in file.read_bytes().splitlines() if line.strip()]
+        keys = []
+        for number, line in enumerate(_text_of(file).splitlines(), start=1):
+            key = line.strip().encode()
+            if not key or key.startswith(b"#"):
+                continue
+            if not _can_be_sent(key):
+                raise ValueError(f"{file}, line {number}, holds what no HTTP header can carry")
+            keys.append(key)
         if not keys:
-            raise ValueError(f"{file} holds no key; write one a line")
+            raise ValueError(f"{file} holds no key; write one per line")
         self._from_file, self._stamp = keys, stamp
+
+
+def _text_of(file: Path) -> str:
+    """Raises `ValueError` for a file of another encoding, whose keys nobody could send."""
+    content = file.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+        raise ValueError(f"{file} is not UTF-8 text; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _can_be_sent(key: bytes) -> bool:
+    """As the token of a bearer header: visible ASCII, nothing else."""
+    return bool(key) and all(0x21 <= byte <= 0x7E for byte in key)
 
 
 def caller_with(keys: Keys) -> Callable[..., Awaitable[None]]:

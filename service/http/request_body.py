@@ -1,13 +1,19 @@
 """Reading a scoring request: size limits, parsing, and errors that name the place and the fix.
 
+A body costs at most some thirty times its size in memory, whatever it holds: its groups and candidates are counted
+before any is validated, validation stops at the first few errors, and one of more than `AT_ONCE` bytes is read on a
+thread, group by group, so that the event loop answers others meanwhile.
+
 Raises only `rewright.service.errors`; no message holds text of a problem, a reference or a candidate.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 
 from rewright.service.core.admission import Admission
@@ -16,7 +22,9 @@ from rewright.service.http.request_life import body_read_by
 from rewright.service.schema import Group, ScoreRequest
 from rewright.service.settings import LimitSettings
 
-_SHOWN = 20
+AT_ONCE = 64 << 10
+"""Bytes that are parsed on the event loop itself."""
+_SHOWN = 5
 _DRAINED = 64 << 20
 _FIXES = {
     "extra_forbidden": "no such field; remove it or check its spelling",
@@ -82,30 +90,73 @@ async def drop_body(request: Request) -> None:
             break
 
 
-def parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
+async def parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
     """The parsed body, with an id for every group. Raises `TooLarge` or `InvalidRequest`."""
+    if len(body) <= AT_ONCE:
+        return _parse(body, limits)
+    return await asyncio.to_thread(_parse, body, limits)
+
+
+def _parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
     try:
-        score_request = ScoreRequest.model_validate_json(body)
+        content = from_json(body)
+    except ValueError as error:
+        raise _invalid([{"place": "body", "message": f"{_FIXES['json_invalid']}: {error}"}]) from None
+    if isinstance(content, dict) and isinstance(content.get("groups"), list):
+        _check_counts(content["groups"], limits)
+        content["groups"] = _groups(content["groups"])
+    try:
+        score_request = ScoreRequest.model_validate(content)
     except ValidationError as error:
         raise _invalid([_place(e) for e in error.errors(include_url=False, include_input=False)]) from None
     named = score_request.model_copy(update={"groups": score_request.named_groups()})
-    _check_limits(named.groups, limits)
+    _check_characters(named.groups, limits)
     return named
 
 
-def _check_limits(groups: Sequence[Group], limits: LimitSettings) -> None:
-    candidates = sum(len(g.candidates) for g in groups)
-    characters = sum(len(g.problem or "") + len(g.reference or "") + sum(map(len, g.candidates)) for g in groups)
-    for name, have, limit in (
-        ("groups", len(groups), limits.groups),
-        ("candidates", candidates, limits.candidates),
-        ("characters", characters, limits.characters),
-    ):
-        if have > limit:
-            raise TooLarge(
-                f"the request holds {have} {name}, more than limits.{name} = {limit}; send fewer groups per request",
-                detail={"limit": f"limits.{name}", "value": limit},
-            )
+def _check_counts(groups: list[Any], limits: LimitSettings) -> None:
+    """Of what was parsed and not validated yet: numbers alone, so that a flood of small things costs no more."""
+    if len(groups) > limits.groups:
+        raise _too_many("groups", len(groups), limits.groups)
+    inside = 0
+    for index, group in enumerate(groups):
+        candidates = group.get("candidates") if isinstance(group, dict) else None
+        inside += len(candidates) if isinstance(candidates, list) else 0
+        if inside > limits.candidates:
+            raise _too_many("candidates", inside, limits.candidates, group=index)
+
+
+def _groups(contents: list[Any]) -> list[Group]:
+    """Every group validated by itself. Raises `InvalidRequest` after the first few that are wrong."""
+    groups: list[Group] = []
+    problems: list[dict[str, str]] = []
+    for index, content in enumerate(contents):
+        try:
+            groups.append(Group.model_validate(content))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            problems += [_place({**e, "loc": ("groups", index, *e["loc"])}) for e in found]
+            if len(problems) >= _SHOWN:
+                break
+    if problems:
+        raise _invalid(problems)
+    return groups
+
+
+def _check_characters(groups: Sequence[Group], limits: LimitSettings) -> None:
+    characters = 0
+    for index, g in enumerate(groups):
+        characters += len(g.problem or "") + len(g.reference or "") + sum(map(len, g.candidates))
+        if characters > limits.characters:
+            raise _too_many("characters", characters, limits.characters, group=index)
+
+
+def _too_many(name: str, have: int, limit: int, *, group: int | None = None) -> TooLarge:
+    place = "" if group is None else f" up to groups.{group}"
+    return TooLarge(
+        f"the request holds {have} {name}{place}, more than limits.{name} = {limit}; send fewer groups per request",
+        detail={"limit": f"limits.{name}", "value": limit},
+    )
 
 
 def check_needs(groups: Sequence[Group], needs: Collection[str], endpoint: str) -> None:

@@ -142,7 +142,7 @@ def scoring_routes(
                 await body_read_by(due, drop_body(request))
                 raise
             async with body_of(request, admission, settings.limits, due) as body:
-                score_request = parse(body, settings.limits)
+                score_request = await parse(body, settings.limits)
                 check_needs(score_request.groups, endpoint.needs(score_request), name)
                 names = endpoint.asks(score_request)
                 candidates = sum(len(group.candidates) for group in score_request.groups)
