@@ -161,9 +161,12 @@ def pinned(package: str) -> str:
 
 def installed_uv() -> str | None:
     """uv of this environment, installed by pip where it is not there; None where it cannot be had."""
-    subprocess.run(  # noqa: S603
-        [*PIP, "install", "-q", "--constraint", str(CONSTRAINTS), "uv"], capture_output=True, check=False
-    )
+    _output([*PIP, "install", "--quiet", "--constraint", str(CONSTRAINTS), "uv"])
+    return found_uv()
+
+
+def found_uv() -> str | None:
+    """The program uv of this environment."""
     return shutil.which("uv", path=str(Path(sys.executable).parent))
 
 
