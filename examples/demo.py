@@ -31,8 +31,7 @@ What next
 
 def main() -> int:
     with running_service() as url:
-        answer = _scored(url)
-    wrong = _show(answer)
+        wrong = _show(_scored(url))
     if wrong:
         print(f"\nv_ans is not what {EXPECTED.name} says:\n  " + "\n  ".join(wrong), file=sys.stderr)
         return 1

@@ -73,7 +73,7 @@ def environment_with_base_alone(wheel: Path, folder: Path) -> Path:
         for file in needed.files or ():
             if ".." not in file.parts and file.suffix != ".pyc":
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(needed.locate_file(file), site / file)  # type: ignore[arg-type]
+                shutil.copy(str(needed.locate_file(file)), site / file)
     return folder / "bin"
 
 
