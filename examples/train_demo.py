@@ -31,7 +31,7 @@ def main() -> int:
     with running_service() as url:
         status = _train(url, output)
         if status:
-            return status
+            sys.exit(status)
         rewrite = _reward_of_one(url, output)
     wrong = _show(output, rewrite)
     print(f"\n{time.monotonic() - started:.0f} s in all; the adapter with its card is {output / 'adapter'}")

