@@ -24,6 +24,7 @@ from rewright.service.settings import LimitSettings
 
 AT_ONCE = 64 << 10
 """Bytes that are parsed on the event loop itself."""
+MOST_FIELDS = 64
 _SHOWN = 5
 _DRAINED = 64 << 20
 _FIXES = {
@@ -102,6 +103,7 @@ def _parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
         content = from_json(body)
     except ValueError as error:
         raise _invalid([{"place": "body", "message": f"{_FIXES['json_invalid']}: {error}"}]) from None
+    _check_fields(content)
     if isinstance(content, dict) and isinstance(content.get("groups"), list):
         _check_counts(content["groups"], limits)
         content["groups"] = _groups(content["groups"])
@@ -114,12 +116,26 @@ def _parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
     return named
 
 
+def _check_fields(content: Any) -> None:
+    """Objects with more fields than any may have: each unknown field would be an error of its own."""
+    rule = content.get("rule") if isinstance(content, dict) else None
+    inside = {f"rule.{key}": rule.get(key) for key in ("weights", "guards")} if isinstance(rule, dict) else {}
+    for place, value in {"body": content, "rule": rule, **inside}.items():
+        _check_size(place, value)
+
+
+def _check_size(place: str, value: Any) -> None:
+    if isinstance(value, dict) and len(value) > MOST_FIELDS:
+        raise _invalid([{"place": place, "message": f"holds {len(value)} fields; at most {MOST_FIELDS} are allowed"}])
+
+
 def _check_counts(groups: list[Any], limits: LimitSettings) -> None:
     """Of what was parsed and not validated yet: numbers alone, so that a flood of small things costs no more."""
     if len(groups) > limits.groups:
         raise _too_many("groups", len(groups), limits.groups)
     inside = 0
     for index, group in enumerate(groups):
+        _check_size(f"groups.{index}", group)
         candidates = group.get("candidates") if isinstance(group, dict) else None
         inside += len(candidates) if isinstance(candidates, list) else 0
         if inside > limits.candidates:
