@@ -1,3 +1,3 @@
-"""Callers of the reward service. Imports `rewright.service.schema` and `rewright.service.errors` only; never torch
-or fastapi.
+"""Callers of the reward service. Imports `schema`, `errors` and `backoff` of `rewright.service` only; never torch or
+fastapi.
 """

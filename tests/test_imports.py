@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "transformers", "sentence_transformers", "fastapi", "uvicorn", "math_verify", "sympy", "trl", "peft")
 OURS = ("service", "clients", "trainer")
 
-WIRE = ("rewright.service.schema", "rewright.service.errors")
+WIRE = ("rewright.service.schema", "rewright.service.errors", "rewright.service.backoff")
 """What anybody may know of the service."""
 
 STAGES = ("grpo", "sft", "build", "evaluate", "report")
@@ -38,6 +38,7 @@ ROOMS = {
 PURE = {
     "service/schema.py": ("pydantic", "typing"),
     "service/errors.py": ("typing",),
+    "service/backoff.py": ("random", "re", "time", "dataclasses", "datetime", "email"),
     "service/models/defaults.py": ("typing",),
     "service/reward/rule.py": ("math", "collections", "dataclasses", "typing", "rewright.service.schema"),
     "service/reward/signals.py": ("re", "typing", "collections", "rewright.service.schema", "rewright.service.reward"),

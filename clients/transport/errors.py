@@ -2,13 +2,12 @@
 tried again.
 """
 
-import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 
 import httpx
 from pydantic import ValidationError
 
+from rewright.service.backoff import retry_after_s
 from rewright.service.errors import InternalError, Overloaded, RewrightError
 from rewright.service.schema import ErrorAnswer, ErrorBody
 
@@ -28,19 +27,9 @@ def error_of(response: httpx.Response, shown: str) -> RewrightError:
 
 
 def may_try_again(response: httpx.Response) -> bool:
+    """Whether the same request may be answered later: one of `TRIED_AGAIN` whose body does not say otherwise."""
     body = _body(response)
     return response.status_code in TRIED_AGAIN and (body is None or body.retryable)
-
-
-def retry_after(response: httpx.Response) -> float:
-    """Seconds that the server asks us to wait: a number or a date; 0 where it asks nothing that can be read."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _body(response: httpx.Response) -> ErrorBody | None:
@@ -53,7 +42,7 @@ def _body(response: httpx.Response) -> ErrorBody | None:
 def _made(kind: type[RewrightError], message: str, response: httpx.Response, body: ErrorBody | None) -> RewrightError:
     detail = body.detail if body is not None else None
     if issubclass(kind, Overloaded):
-        return kind(message, retry_after=retry_after(response), detail=detail)
+        return kind(message, retry_after=retry_after_s(response.headers.get("retry-after")), detail=detail)
     return kind(message, detail=detail)
 
 

@@ -1,8 +1,8 @@
 """Several base URLs of one service: who is asked next, and who is left in peace for a while.
 
 A replica in trouble rests: as long as its Retry-After asks, else for a pause that doubles with each failure in a row,
-with jitter. All callers of one client share the rests, so that many requests at once do not storm a server that asked
-to be spared. Among those awake the one with the fewest requests under way is asked.
+with jitter (`rewright.service.backoff`). All callers of one client share the rests, so that many requests at once do
+not storm a server that asked to be spared. Among those awake the one with the fewest requests under way is asked.
 """
 
 import random
@@ -12,13 +12,15 @@ from contextlib import contextmanager
 
 import httpx
 
+from rewright.service.backoff import Backoff
 from rewright.service.errors import InvalidRequest
 
-FIRST_REST_S = 0.25
-LONGEST_REST_S = 8.0
+REST = Backoff(first_s=0.3, longest_s=10.0)
 
 
 class Replica:
+    """One base URL. under_way: requests that it has not answered yet; rests_until: on the monotonic clock, seconds."""
+
     def __init__(self, url: str) -> None:
         self.url = url
         self.under_way = 0
@@ -28,28 +30,28 @@ class Replica:
 
     @contextmanager
     def asked(self) -> Iterator[None]:
+        """Around each request to it, which counts as under way inside."""
         self.under_way += 1
         try:
             yield
         finally:
             self.under_way -= 1
 
-    def troubled(self, *, asked_at: float, wait_s: float) -> None:
-        """wait_s: what its Retry-After asked, else 0."""
+    def troubled(self, *, began: float, asked_s: float = 0.0) -> None:
+        """Leave it in peace for a while. began: when the request was sent; asked_s: from its Retry-After, else 0."""
         # Requests that were under way together fail together; that is one failure, not many.
-        if asked_at >= self._failed_at:
+        if began >= self._failed_at:
             self._failures += 1
         self._failed_at = time.monotonic()
-        pause = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.5)
-        asked = wait_s + random.uniform(0, 0.1 * wait_s)
-        self.rests_until = max(self.rests_until, self._failed_at + (asked or pause))
+        self.rests_until = max(self.rests_until, self._failed_at + REST.pause(self._failures, asked_s=asked_s))
 
     def answered(self) -> None:
+        """End its row of failures; a rest that it asked for goes on."""
         self._failures = 0
 
 
 class Replicas:
-    """Raises `InvalidRequest` for a base URL that is none."""
+    """All base URLs of one client. Raises `InvalidRequest` for a base URL that is none."""
 
     def __init__(self, base_urls: str | Sequence[str]) -> None:
         given = [base_urls] if isinstance(base_urls, str) else list(base_urls)
@@ -67,7 +69,7 @@ class Replicas:
         return min(awake, key=lambda replica: replica.under_way, default=None)
 
     def rest_left(self) -> float:
-        """Seconds until the first replica wakes."""
+        """Seconds until the first replica wakes; 0 while one is awake."""
         return max(0.0, min(replica.rests_until for replica in self._all) - time.monotonic())
 
 

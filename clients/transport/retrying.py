@@ -1,4 +1,4 @@
-"""One HTTP exchange, tried again until it is answered, refused for good, or out of time.
+"""One HTTP exchange, tried again until it is answered, refused, or out of time.
 
 Tried again are 429 (not before its Retry-After), 503 and 504 unless their body says not to, and lost connections;
 nothing else. Every try tells the service what time is left (X-Deadline-Ms), so that it drops work nobody waits for.
@@ -12,8 +12,9 @@ import time
 import httpx
 
 from rewright.clients.transport.deadline import Deadline
-from rewright.clients.transport.errors import error_of, may_try_again, retry_after
+from rewright.clients.transport.errors import error_of, may_try_again
 from rewright.clients.transport.replicas import Replica, Replicas
+from rewright.service.backoff import retry_after_s
 from rewright.service.errors import DeadlineExceeded, RewrightError, ScorerUnavailable
 
 
@@ -22,7 +23,10 @@ class TookTooLong(Exception):
 
 
 class RetryingTransport:
-    """Bound to the loop of `pool`. request_s: longest wait for one try."""
+    """The exchanges of one call, over the connections of `pool` and on its loop.
+
+    deadline: shared with whoever else works at the call; request_s: longest wait for one try.
+    """
 
     def __init__(self, replicas: Replicas, pool: httpx.AsyncClient, *, deadline: Deadline, request_s: float) -> None:
         self._replicas = replicas
@@ -39,12 +43,12 @@ class RetryingTransport:
         """
         while True:
             replica = await self._awake()
-            asked_at = time.monotonic()
+            began = time.monotonic()
             try:
                 answer = await self._try(replica, method, path, content)
             except RewrightError as trouble:
                 self._trouble = trouble
-                replica.troubled(asked_at=asked_at, wait_s=0.0)
+                replica.troubled(began=began)
             else:
                 if answer.status_code == httpx.codes.OK:
                     replica.answered()
@@ -52,7 +56,7 @@ class RetryingTransport:
                 self._trouble = error_of(answer, replica.url)
                 if not may_try_again(answer):
                     raise self._trouble
-                replica.troubled(asked_at=asked_at, wait_s=retry_after(answer))
+                replica.troubled(began=began, asked_s=retry_after_s(answer.headers.get("retry-after")))
             if may_cut and isinstance(self._trouble, DeadlineExceeded):
                 raise TookTooLong
 

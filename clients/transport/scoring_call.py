@@ -7,7 +7,6 @@ candidates.
 """
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -19,12 +18,12 @@ from rewright.clients.transport.deadline import Deadline
 from rewright.clients.transport.retrying import RetryingTransport, TookTooLong
 from rewright.clients.transport.task_group import run_all
 from rewright.clients.transport.unanswered import unanswered
+from rewright.service.backoff import Backoff
 from rewright.service.errors import DeadlineExceeded, InternalError
 from rewright.service.schema import Answer, Group, GroupScores, ItemError, Rule, ScoreRequest, ServedBy
 
 RESENDS = 3
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 15.0
+RESEND = Backoff(first_s=0.6, longest_s=20.0)
 AWAY = frozenset({"scorer_unavailable", "judge_unavailable", "overloaded", "deadline", "deadline_exceeded"})
 """Item codes that tell of a scorer that is away or busy, rather than of this text."""
 
@@ -102,7 +101,7 @@ class ScoringCall:
             again = [g for g, new in zip(groups, answer, strict=True) if self._keep(new, resent)]
             if len(again) < len(groups):
                 self._deadline.progress()
-            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(resent, 16)) * random.uniform(0.5, 1.5)
+            pause = RESEND.pause(resent + 1)
             if not again or pause >= self._deadline.left():
                 return
             await asyncio.sleep(pause)

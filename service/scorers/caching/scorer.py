@@ -13,9 +13,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from cachetools import LRUCache
+
 from rewright.service.schema import Failed, Group, GroupScores
 from rewright.service.scorers.base import CacheState, Scorer, check_contract, select_candidates
-from rewright.service.scorers.caching.store import ScoreTable, SharedStore
+from rewright.service.scorers.caching.store import SharedStore
 from rewright.service.scorers.spec import ScorerSpec
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
@@ -38,7 +40,7 @@ class CachedScorer(Generic[GroupResult]):
         self.name = inner.name
         self._inner = inner
         self._spec = spec
-        self._table = ScoreTable(entries)
+        self._table: LRUCache[bytes, bytes] = LRUCache(entries)
         self._shared = shared
         self._about = b""
         self._under_way: dict[bytes, asyncio.Future[Any]] = {}
@@ -108,7 +110,7 @@ class CachedScorer(Generic[GroupResult]):
         if self._shared is not None:
             for key, value in zip(unknown, await self._shared.get(unknown), strict=True):
                 if value is not None:
-                    self._table.put(key, value)
+                    self._table[key] = value
                     known[key] = value
                     self._found["shared"] += 1
         self._found["nowhere"] += len(keys) - len(known)
@@ -134,8 +136,7 @@ class CachedScorer(Generic[GroupResult]):
                 del self._under_way[key]
                 future.cancel()
         scored = {key: item.model_dump_json().encode() for key, item in items.items() if not isinstance(item, Failed)}
-        for key, value in scored.items():
-            self._table.put(key, value)
+        self._table.update(scored)
         if self._shared is not None:
             await self._shared.put(scored)
         return items

@@ -1,14 +1,13 @@
-"""Remembered scores: a least-recently-used table in this process, and Redis behind it where one is set.
+"""Scores that all pods remember, in Redis.
 
 Values are bytes under keys that say everything a score depends on. A store that does not answer is a miss and a
-count, never an error: after a failure it is left alone for a while. What is remembered is up to the caller
-(`rewright.service.scorers.caching.scorer`).
+count, never an error: after a failure it is left alone for a while. What is remembered, and the table of this process
+before it, is up to the caller (`rewright.service.scorers.caching.scorer`).
 """
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,26 +18,6 @@ log = logging.getLogger(__name__)
 CALL_S = 0.2
 REST_S = 5.0
 KEPT_S = 7 * 24 * 3600
-
-
-class ScoreTable:
-    """At most `entries` values in this process."""
-
-    def __init__(self, entries: int) -> None:
-        self._entries = entries
-        self._values: OrderedDict[bytes, bytes] = OrderedDict()
-
-    def get(self, key: bytes) -> bytes | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        while len(self._values) > self._entries:
-            self._values.popitem(last=False)
 
 
 class SharedStore:

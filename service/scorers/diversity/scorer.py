@@ -8,12 +8,12 @@ Not covered: who is feasible (the gate decides) and what a missing r_div means f
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from rewright.service.core.batcher import Batcher, QueueState
@@ -81,8 +81,7 @@ class EmbeddingDiversity:
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
         self._turn = turn
-        self._remembered: OrderedDict[str, Embedded] = OrderedDict()
-        self._keep = remembered
+        self._remembered: LRUCache[str, Embedded] = LRUCache(remembered)
         self._embedder: Embedder | None = None
         self._batcher: Batcher[Window, NDArray[np.float64] | OutOfMemory] | None = None
 
@@ -141,23 +140,15 @@ class EmbeddingDiversity:
             raise ScorerUnavailable("diversity is not open")
         kept = self._remembered
         found: dict[str, Embedded | Failed] = {text: kept[text] for text in texts if text in kept}
-        for text in found:
-            kept.move_to_end(text)
         new = [text for text in texts if text not in found]
         if not new:
             return found
         windows = await asyncio.to_thread(self._embedder.windows, new)
         rows = iter(await self._batcher.submit([window for ws in windows for window in ws]))
         found |= {text: _of_windows(ws, [next(rows) for _ in ws]) for text, ws in zip(new, windows, strict=True)}
-        self._remember({text: found[text] for text in new})
+        if kept.maxsize > 0:
+            kept.update((text, item) for text in new if isinstance(item := found[text], Embedded))
         return found
-
-    def _remember(self, embedded: Mapping[str, Embedded | Failed]) -> None:
-        for text, item in embedded.items():
-            if isinstance(item, Embedded):
-                self._remembered[text] = item
-        while len(self._remembered) > self._keep:
-            self._remembered.popitem(last=False)
 
 
 def _members(group: Group) -> Sequence[bool]:

@@ -12,14 +12,13 @@ Neither keys nor texts are logged. Not covered: streaming, and what the answer m
 import asyncio
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from rewright.service.backoff import Backoff, retry_after_s
 from rewright.service.core.fair_semaphore import FairSemaphore
 from rewright.service.errors import ScorerUnavailable, SettingsError
 
@@ -27,8 +26,8 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 4
 """Tries a server and call."""
-FIRST_PAUSE_S = 0.25
-"""Mean pause after the first round of tries; doubles with each."""
+PAUSE = Backoff(first_s=0.3, longest_s=2.0)
+"""Between rounds of tries."""
 CONNECT_S = 5.0
 KNOWN_DOWN_S = 5.0
 """Once every server has been failing for this long, a call is not retried."""
@@ -113,7 +112,7 @@ class ChatEndpoints:
     async def _try_all(self, body: dict[str, Any], affinity: str, deadline: float) -> dict[str, Any]:
         reason = "no time for a try"
         for round_ in range(ROUNDS):
-            not_before = 0.0
+            asked_s = 0.0
             servers = self._in_order(affinity)
             for place, server in enumerate(servers):
                 left = deadline - time.monotonic()
@@ -137,13 +136,13 @@ class ChatEndpoints:
                         server.answered()
                         return content
                     reason = content
-                    not_before = max(not_before, _retry_after(response))
+                    asked_s = max(asked_s, retry_after_s(response.headers.get("retry-after")))
                     if response.status_code == 429:
                         continue  # alive, only busy
                 server.failed(reason)
             if self._known_down():
                 break
-            pause = max(not_before, FIRST_PAUSE_S * 2**round_ * random.uniform(0.5, 1.5))
+            pause = PAUSE.pause(round_ + 1, asked_s=asked_s)
             if round_ + 1 == ROUNDS or time.monotonic() + pause >= deadline:
                 break
             await asyncio.sleep(pause)
@@ -172,14 +171,3 @@ def _json_object(response: httpx.Response) -> dict[str, Any] | str:
     except ValueError:
         return "an answer that is not JSON"
     return content if isinstance(content, dict) else "an answer that is not a JSON object"
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the server asks us to wait: a number or a date; 0 where it asks nothing that can be read."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return 0.0

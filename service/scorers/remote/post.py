@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import httpx
 from pydantic import ValidationError, create_model
 
+from rewright.service.backoff import Backoff, retry_after_s
 from rewright.service.core import tracing
 from rewright.service.core.request_context import request_id
 from rewright.service.errors import ScorerOff
@@ -15,7 +16,8 @@ from rewright.service.scorers.remote.replicas import CONNECT_S, Replica
 
 GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 
-_LONGEST_BUSY_S = 30.0
+_BUSY = Backoff(first_s=1.0, longest_s=1.0, longest_asked_s=30.0)
+"""How long a full replica rests: a second where it does not say."""
 _JUST_CLOSED_S = 0.05
 _TRY_ELSEWHERE = frozenset({408, 500, 502, 503, 504})
 _AWAY = frozenset({502, 503})
@@ -120,7 +122,7 @@ def _refusal(response: httpx.Response) -> Outcome:
     code = _code(response)
     reason = f"answered {status} {code}".rstrip()
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        return Busy(min(_LONGEST_BUSY_S, _seconds(response)))
+        return Busy(_BUSY.pause(1, asked_s=retry_after_s(response.headers.get("retry-after"))))
     if status in _TRY_ELSEWHERE and code != ScorerOff.code:
         return Broken(reason, away=status in _AWAY)
     return Rejected(reason, too_large=status == httpx.codes.REQUEST_ENTITY_TOO_LARGE)
@@ -131,10 +133,3 @@ def _code(response: httpx.Response) -> str:
         return str(response.json()["error"]["code"])
     except (ValueError, KeyError, TypeError):
         return ""
-
-
-def _seconds(response: httpx.Response) -> float:
-    try:
-        return max(0.1, float(response.headers.get("retry-after", "1")))
-    except ValueError:
-        return 1.0

@@ -20,6 +20,8 @@ from functools import cache
 
 import httpx
 
+from rewright.service.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
 ROOM = 256
@@ -33,8 +35,8 @@ SHARE = 1.25
 LOOK_UP_EVERY_S = 5.0
 CONNECT_S = 2.0
 IDLE_S = 2.0  # shorter than servers keep idle connections, so that none closes under a request
-FIRST_REST_S = 0.5
-LONGEST_REST_S = 2.0  # shorter than work waits (remote.PATIENCE_S): none fails while a replica is up again
+REST = Backoff(first_s=0.5, longest_s=2.0)
+"""Shorter than work waits (`PATIENCE_S` of the scorer): none fails while a replica is up again."""
 
 
 class Replica:
@@ -75,8 +77,8 @@ class Replica:
         if self.well:
             log.warning("replica %s is away: %s", self.url, reason)
             self.away_since = now
-        self.rests_until = now + min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(self._failures, 16))
         self._failures += 1
+        self.rests_until = now + REST.pause(self._failures)
 
     def returns(self) -> None:
         if not self.well:

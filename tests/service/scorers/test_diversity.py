@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,30 @@ def test_describe_names_what_the_number_depends_on(scorer: tuple[EmbeddingDivers
     described = scorer[0].describe()
     assert described["embedded"] is True and described["window"] == 254 and described["precision"] == "float32"
     assert len(described["revision"]) == 16
+
+
+@pytest.mark.parametrize(("remembered", "embedded"), [(0, [1, 1, 1, 1, 1, 1]), (2, [1, 1, 0, 1, 0, 1])])
+def test_as_many_embeddings_as_asked_are_remembered_and_the_one_used_longest_ago_goes(
+    remembered: int, embedded: list[int]
+) -> None:
+    async def run() -> list[int]:
+        diversity = EmbeddingDiversity(
+            model="embedded",
+            precision="auto",
+            device="cpu",
+            batch_tokens=512,
+            queue_tokens=10_000,
+            remembered=remembered,
+        )
+        await diversity.open()
+        counts = [0]
+        for text in (FIRST, SECOND, FIRST, THIRD, FIRST, SECOND):
+            await diversity.score([group(text)])
+            counts.append(diversity.queue_state().batch_items)
+        await diversity.close()
+        return [after - before for before, after in pairwise(counts)]
+
+    assert asyncio.run(run()) == embedded
 
 
 def test_a_scorer_that_is_not_open_or_closed_is_unavailable() -> None:

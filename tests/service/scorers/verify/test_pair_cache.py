@@ -25,6 +25,14 @@ def test_a_pair_put_twice_counts_once() -> None:
     assert len(remembered) == 2
 
 
+def test_a_pair_larger_than_the_bound_is_left_out_and_pushes_nothing_out() -> None:
+    remembered = PairCache(10_000)
+    remembered.put(("1", "2"), True)
+    remembered.put(("3", "x" * 20_000), True)
+    assert remembered.get(("3", "x" * 20_000)) is None
+    assert remembered.get(("1", "2")) is True
+
+
 def test_memory_stays_within_the_bound() -> None:
     bound = 2_000_000
     remembered = PairCache(bound)
