@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from rewright.service import schema
 from rewright.service.core.admission import Admission
+from rewright.service.core.redaction import redacted
 from rewright.service.errors import ScorerUnavailable, Unauthorized
 from rewright.service.http import error_responses
 from rewright.service.http.auth import Keys, caller_with
@@ -63,10 +64,10 @@ def _operations(settings: Settings, scorers: Scorers, admission: Admission, metr
         shown = settings.model_dump(mode="json", exclude={"api_keys"})
         return {
             "version": VERSION,
-            "scorers": {s.name: s.describe() for s in scorers},
+            "scorers": {s.name: redacted(s.describe()) for s in scorers},
             "warnings": warnings(scorers),
             "troubles": troubles_elsewhere(scorers),
-            "settings": shown | {"api_keys": len(keys.now())},
+            "settings": redacted(shown) | {"api_keys": len(keys.now())},
         }
 
     @router.get("/healthz", summary="The process lives")

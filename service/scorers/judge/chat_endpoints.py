@@ -83,9 +83,11 @@ class _Trouble:
 class _Server:
     def __init__(self, base_url: str) -> None:
         try:
-            self.url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
-        except httpx.InvalidURL as error:
-            raise SettingsError(f"scorers.judge.base_urls: {error}") from None
+            base = httpx.URL(base_url)
+            # A query belongs behind the whole path: some hosts want a version or a key there.
+            self.url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
+        except httpx.InvalidURL:
+            raise SettingsError("scorers.judge.base_urls: an entry is no URL") from None
         if self.url.scheme not in ("http", "https") or not self.url.host:
             raise SettingsError("scorers.judge.base_urls: every entry must look like http://host:port/v1")
         self.shown = f"{self.url.host}:{self.url.port}" if self.url.port else self.url.host
