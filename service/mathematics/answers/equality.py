@@ -168,10 +168,13 @@ def _chain(relation: Node, against: Callable[[str], bool | None], named: bool) -
             return False
         verdicts = [against(part) for part in ends]
         return True if True in verdicts else None if None in verdicts else False
+    distinct = list(dict.fromkeys(parts))
+    if len(distinct) > MAX_PARTS:
+        return False
     verdicts = [
         against(part)
-        for part in parts
-        if part is parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
+        for part in distinct
+        if part == parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
     ]
     return False if False in verdicts else None if None in verdicts else True
 

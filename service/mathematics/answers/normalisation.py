@@ -41,9 +41,12 @@ def _scaled(amount: re.Match[str]) -> str:
     return f"{value.numerator} " if value and value.denominator == 1 else amount[0]
 
 
+_SPACE_RUNS = (r"\s{2,}", " ")
+"""Before anything looks for white space, which would take time by the square of a run."""
 _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        _SPACE_RUNS,
         # Text that was escaped once too often: \\frac for \frac, a literal \n for a new line.
         (r"\\\\(?=(?:[dtc]?frac|boxed|sqrt|left|right|text|pi|cdot|times)(?![a-z]))", r"\\"),
         (r"\\n(?![A-Za-z])", " "),
@@ -56,6 +59,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", ""),
         (r"(?<=[0-9],)\\!(?=[0-9]{3})", ""),
         (r"(?<!\\)\\[!;:, ]|~|\\q?quad(?![a-z])|\\hspace\{[^{}]*\}", " "),
+        _SPACE_RUNS,
         (r"\\[dtc]frac(?![a-z])", r"\\frac"),
         (r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{"),

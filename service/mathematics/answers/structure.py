@@ -13,11 +13,13 @@ Splitting is by brackets and separators at depth 0, in one pass.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["list", "tuple", "union", "matrix", "relation", "leaf"]
 
-_RELATIONS = ("\\le", "\\ge", "\\ne", "\\in", "\\approx", "\\equiv", "=", "<", ">")
+_RELATING = re.compile(r"\\(?:le|ge|ne|in|approx|equiv)(?![^\W\d_])|[=<>]|[(\[{)\]}]")
+_BRACKET = re.compile(r"[(\[{)\]}]")
 _MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 _PADDED = re.compile(r"0[0-9]+")
 _OPEN, _CLOSE = "([{", ")]}"
@@ -70,50 +72,52 @@ def read(text: str, layers: int = 8) -> Node:  # noqa: PLR0911 - one kind each
 
 def split(text: str, separator: str) -> list[str]:
     """The parts of `text` between separators outside all brackets. (a, b] is balanced: any bracket closes any."""
-    parts, depth, start, place = [], 0, 0, 0
-    while place < len(text):
-        if depth == 0 and text.startswith(separator, place):
-            parts.append(text[start:place].strip())
-            place += len(separator)
-            start = place
-            continue
-        character = text[place]
-        if text.startswith("\\begin", place):
+    if separator not in text:
+        return [text.strip()]
+    parts, depth, start = [], 0, 0
+    for match in _splitting(separator).finditer(text):
+        mark = match[0]
+        if mark == separator:
+            if depth == 0:
+                parts.append(text[start : match.start()].strip())
+                start = match.end()
+        elif mark in _OPEN or mark == "\\begin":
             depth += 1
-        elif text.startswith("\\end", place):
+        elif mark == "\\end":
             depth -= 1
-        if character in _OPEN:
-            depth += 1
-        elif character in _CLOSE:
+        elif mark in _CLOSE:
             depth = max(0, depth - 1)
-        elif character == "\\" and text[place + 1 : place + 2] == "\\":
-            place += 1
-        place += 1
     parts.append(text[start:].strip())
     return parts
+
+
+@lru_cache(maxsize=8)
+def _splitting(separator: str) -> re.Pattern[str]:
+    """What matters to `split`: the separator, what opens and closes, and a new row, whose backslashes start nothing."""
+    return re.compile(rf"{re.escape(separator)}|\\\\|\\begin|\\end|[(\[{{)\]}}]")
 
 
 def _encloses(text: str, first: int, width: int) -> bool:
     """The bracket that opens at `first` closes with the last character of `text`."""
     depth = 0
-    for place in range(first, len(text)):
-        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
+    for match in _BRACKET.finditer(text, first):
+        depth += 1 if match[0] in _OPEN else -1
         if depth == 0:
-            return place == len(text) - 1
+            return match.start() == len(text) - 1
     return False
 
 
 def _relation(text: str) -> Node | None:
-    operands, marks, depth, start, place = [], [], 0, 0, 0
-    while place < len(text):
-        mark = next((r for r in _RELATIONS if text.startswith(r, place)), None) if depth == 0 else None
-        if mark and not (mark[0] == "\\" and text[place + len(mark) : place + len(mark) + 1].isalpha()):
-            operands.append(text[start:place].strip())
+    operands, marks, depth, start = [], [], 0, 0
+    for match in _RELATING.finditer(text):
+        mark = match[0]
+        if mark in _OPEN:
+            depth += 1
+        elif mark in _CLOSE:
+            depth = max(0, depth - 1)
+        elif depth == 0:
+            operands.append(text[start : match.start()].strip())
             marks.append(mark)
-            place += len(mark)
-            start = place
-            continue
-        depth = max(0, depth + (text[place] in _OPEN) - (text[place] in _CLOSE))
-        place += 1
+            start = match.end()
     operands.append(text[start:].strip())
     return Node("relation", text, tuple(operands), tuple(marks)) if marks and all(operands) else None
