@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.forward import packed_attention
 from rewright.service.models.forward.choose import fastest_scorer
 from rewright.service.models.forward.packed import CannotPack, PackedScorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.schema import Group, NllScored
-from rewright.service.scorers import packed_attention
 from tests.service.scorers import tiny_models as tiny
 from tests.service.scorers.nll_reference import one_at_a_time, scores
 from tests.service.scorers.test_nll import FAMILIES
