@@ -6,6 +6,7 @@ body → admission → parse → reward_groups or one scorer → answer. Compute
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
@@ -154,7 +155,9 @@ def scoring_routes(
             try:
                 admission.check_open(every, seconds=seconds)
             except RewrightError:
-                await body_read_by(due, drop_body(request))
+                # However slowly the rest of the body comes, the answer is the refusal.
+                with suppress(DeadlineExceeded):
+                    await body_read_by(due, drop_body(request))
                 raise
             async with body_of(request, admission, settings.limits, due) as body:
                 score_request = await parse(body, settings.limits)

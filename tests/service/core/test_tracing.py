@@ -8,11 +8,13 @@ import httpx
 import pytest
 
 from tests.bench.serving_processes import gateway, pods
+from tests.waiting import PATIENCE_S
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
 
-def test_spans_of_gateway_and_post_share_the_callers_trace():
+def test_spans_of_gateway_and_post_share_the_callers_trace(monkeypatch):
+    monkeypatch.setenv("REWRIGHT_LEAVE_S", "0")
     bodies = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -34,11 +36,11 @@ def test_spans_of_gateway_and_post_share_the_callers_trace():
             f"{front.url}/v1/nll",
             json={"groups": [{"problem": "p", "candidates": ["secret text"]}]},
             headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"},
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         assert response.status_code == 200
         front.send(signal.SIGTERM)
-        assert front.process.wait(30) == 0
+        assert front.process.wait(PATIENCE_S) == 0
     collector.shutdown()
     sent = b"".join(bodies)
     assert b"/v1/nll" in sent and b"remote /v1/nll" in sent

@@ -1,7 +1,6 @@
 """backbone: what loads, what is refused and how it reads, and the converted copy of a GGUF file."""
 
 import json
-import multiprocessing
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from rewright.service.errors import SettingsError
 from rewright.service.models.backbone import EMBEDDED_NAME, Backbone, bfloat16_is_fast, load_backbone
 from rewright.service.models.gguf import cache_directory, content_hash
 from tests.service.scorers import tiny_models as tiny
+from tests.waiting import PATIENCE_S
+from tests.warm_process import WarmProcess
 
 
 def load(model: Any, *, precision: str = "float32", device: str = "cpu") -> Backbone:
@@ -201,11 +202,6 @@ def test_a_damaged_copy_is_made_again(gguf: Path, damage: str) -> None:
 
 
 def test_two_processes_at_once_make_one_copy(gguf: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=load, args=(str(gguf),)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    processes = [WarmProcess("tests.service.models.load_once", gguf) for _ in range(2)]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
     assert len(copies()) == 1

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,8 @@ from tests.service.scorers.tiny_models import (
 )
 from tests.trainer.tiny_dataset import write_dataset
 from tests.trainer.tiny_run import write_backbone
+from tests.waiting import PATIENCE_S
+from tests.warm_process import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,13 +83,10 @@ def test_a_lora_run_leaves_an_adapter_a_falling_loss_curve_and_where_it_comes_fr
 def test_killed_and_resumed_it_ends_where_an_unbroken_run_ends(parts, unbroken, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
-    run = [sys.executable, "-m", "rewright.trainer", "sft", "--config", str(recipe)]
-    with subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 90
-        while not (output / "checkpoint-2" / "trainer_state.json").exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = WarmProcess("tests.trainer.sft.killed_while_saving", "sft", "--config", recipe)
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    torn = output / "checkpoint-3"
+    assert torn.is_dir() and not (torn / "trainer_state.json").exists()
     assert not (output / "adapter" / "origin.json").exists()
     assert command("--config", recipe) == 0
     assert losses(output) == pytest.approx(losses(unbroken), abs=1e-5)
