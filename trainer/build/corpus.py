@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.locating import Located
 from rewright.trainer.data.corpus import prepare_corpus
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample, hash_of
 from rewright.trainer.errors import CorpusError, ServiceTrouble
-from rewright.trainer.models.policy import ChatFormat, Located
 from rewright.trainer.recipes.build import BuildRecipe, Shard
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
 from rewright.trainer.runs.preflight import api_key

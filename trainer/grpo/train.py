@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.locating import Located
 from rewright.trainer.data.corpus import Stages, prepare_corpus
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.grpo.model_card import model_card
 from rewright.trainer.grpo.plots import write_plots
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
-from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer, locate, lora_config
+from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
@@ -87,7 +89,7 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
 def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served) -> _Prepared:
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=served.template_args, date=served.template_date)
+    chat = chat_format(tokenizer, args=served.template_args, date=served.template_date)
     for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     backbone = {"model": located.name, "revision": located.revision, "template": chat.template_sha256}
@@ -109,7 +111,7 @@ def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Serv
         "left_out": stages.counts,
         "backbone": backbone,
         "prompt": {"name": prompt.name, "sha256": prompt.sha256},
-        "template": {"args": chat.args, "date": chat.date},
+        "template": {key: chat.describe()[key] for key in ("args", "date")},
         "service": {"version": served.info.get("version"), "scorers": served.info["scorers"]},
     }
     return _Prepared(located, tokenizer, chat, prompt, stages, provenance)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.hashing import content_hash
 from rewright.trainer.build.build import build
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
@@ -26,7 +27,6 @@ from rewright.trainer.evaluate.benchmarks import read_questions
 from rewright.trainer.evaluate.evaluate import evaluate
 from rewright.trainer.grpo.train import train
 from rewright.trainer.models.adapter_folder import adapter_sha256
-from rewright.trainer.models.gguf_copy import content_hash
 from rewright.trainer.models.policy import locate
 from rewright.trainer.pipeline.steps import Done, Steps
 from rewright.trainer.recipes.loader import as_yaml

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
+from rewright.service.models.locating import Located
 from rewright.trainer.models.policy import (
-    ChatFormat,
-    Located,
+    chat_format,
+    device_of,
+    dtype_of,
     load_model,
     load_tokenizer,
     locate,
     lora_config,
-    resolved_dtype,
 )
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
@@ -53,11 +54,10 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
+    chat = chat_format(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
     dataset = Path(recipe.data.path).expanduser()
     rows = sft_rows(
         dataset,
-        tokenizer=tokenizer,
         chat=chat,
         max_tokens=recipe.data.max_tokens,
         success_only=recipe.data.success_only,
@@ -113,8 +113,8 @@ def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
         seed=t.seed,
         max_length=None,
         completion_only_loss=True,
-        use_cpu=recipe.backbone.device == "cpu" or not torch.cuda.is_available(),
-        bf16=resolved_dtype(recipe.backbone) == torch.bfloat16,
+        use_cpu=device_of(recipe.backbone).type == "cpu",
+        bf16=dtype_of(recipe.backbone) == torch.bfloat16,
         logging_steps=1,
         save_strategy="steps",
         save_steps=keeping.save_steps,

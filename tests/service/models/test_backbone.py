@@ -11,8 +11,11 @@ import torch
 from transformers import BertConfig, BertLMHeadModel
 
 from rewright.service.errors import SettingsError
-from rewright.service.models.backbone import EMBEDDED_NAME, Backbone, bfloat16_is_fast, load_backbone
-from rewright.service.models.gguf import cache_directory, content_hash
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.device import bfloat16_is_fast
+from rewright.service.models.gguf import cache_directory
+from rewright.service.models.hashing import content_hash
+from rewright.service.models.locating import EMBEDDED_NAME
 from tests.service.scorers import tiny_models as tiny
 
 
@@ -64,7 +67,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_a_file_that_is_no_gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "broken.gguf").write_bytes(b"not a model")
-    with pytest.raises(SettingsError, match=r"cannot convert broken\.gguf"):
+    with pytest.raises(SettingsError, match=r"cannot unpack broken\.gguf"):
         load(tmp_path / "broken.gguf")
     assert not list((tmp_path / "cache" / "rewright").glob("gguf-*/"))
 

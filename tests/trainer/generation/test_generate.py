@@ -45,14 +45,14 @@ def test_a_batch_writes_what_greedy_search_writes_for_each_prompt_alone(backbone
     import torch
     from transformers import AutoModelForCausalLM
 
-    from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
+    from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = load_tokenizer(locate(backbone))
-    chat = ChatFormat(tokenizer, args={}, date="2025-01-01")
-    ends = {tokenizer.eos_token_id, chat.end_of_turn(), model.config.eos_token_id}
+    chat = chat_format(tokenizer, args={}, date="2025-01-01")
+    ends = {tokenizer.eos_token_id, chat.end_mark, model.config.eos_token_id}
     for messages, (_, text, n_tokens, reason) in zip(PROMPTS, texts(backbone), strict=True):
-        ids = chat.prompt_ids(messages)
+        ids = chat.encode_prompt(messages)
         written = []
         with torch.inference_mode():
             while len(written) < 12:
