@@ -26,10 +26,15 @@ Object = dict[str, Any]
 
 @functools.cache
 def kubectl_output(overlay: str) -> str:
+    return kubectl_kustomize(K8S / "overlays" / overlay)
+
+
+def kubectl_kustomize(folder: Path) -> str:
+    """The YAML that kubectl renders the folder to; the test is skipped where there is no kubectl."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed; it renders the overlays")
     done = subprocess.run(
-        ["kubectl", "kustomize", str(K8S / "overlays" / overlay)],  # noqa: S607
+        ["kubectl", "kustomize", str(folder)],  # noqa: S607
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from rewright.service import settings as service_settings
+from rewright.service.commands.pod_manifests import component
 from rewright.service.ops.readiness import PROBE_TIMEOUT_S
+from rewright.service.scorers.registry import BUILT_IN
 from rewright.service.settings import Settings
 from tests.k8s.rendered import (
+    K8S,
     KEYS,
     OVERLAYS,
     Rendered,
@@ -287,3 +290,12 @@ class TestNetwork:
             for peer in rule[peers]
             if "podSelector" in peer and "namespaceSelector" not in peer
         )
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in BUILT_IN])
+def test_every_built_in_scorer_has_a_component_of_the_common_shape(name):
+    """What `rewright pod-manifests` says is said once; what differs (device, size, autoscaler) is the component's."""
+    folder = K8S / "components" / name
+    assert {file.name for file in folder.iterdir()} == set(component(name))
+    for file in ("service.yaml", "network-policies.yaml", "disruption-budget.yaml"):
+        assert (folder / file).read_text(encoding="utf-8") == component(name)[file]

@@ -74,3 +74,18 @@ def test_unknown_keys_of_the_file_are_refused(env, tmp_path):
         env("REWRIGHT_CONFIG", str(path))
         with pytest.raises(SettingsError):
             load()
+
+
+def test_one_scorer_alone_is_one_setting(env, tmp_path):
+    """A pod may share its gateway's file: where that sends the gateway, the pod is."""
+    path = tmp_path / "shared.yaml"
+    path.write_text("scorers:\n  nll: {where: remote, url: 'http://nll:8000', batch_tokens: 77}\n  judge: {model: m}\n")
+    env("REWRIGHT_CONFIG", str(path))
+    env("REWRIGHT_ONLY", "nll")
+    settings = load()
+    where = {spec.name: settings.block(spec.name).where for spec in settings.specs}
+    assert where == {"verify": "off", "judge": "off", "nll": "local", "diversity": "off"}
+    assert (settings.scorers.nll.batch_tokens, settings.scorers.nll.url) == (77, None)
+    env("REWRIGHT_ONLY", "nil")
+    with pytest.raises(SettingsError, match=r"nil.*known are verify, judge, nll, diversity"):
+        load()
