@@ -162,7 +162,7 @@ def test_what_is_trained_is_what_nll_counts_up_to_the_end_of_turn(tmp_path, temp
     from rewright.service.models.chat_format import ChatFormat
     from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
     from rewright.service.schema import Group
-    from rewright.service.scorers.nll import BackboneNll
+    from rewright.service.scorers.nll.scorer import BackboneNll
     from rewright.trainer.sft.data import sft_rows
     from tests.service.scorers.tiny_models import tiny_backbone
 
