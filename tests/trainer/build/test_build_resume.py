@@ -11,7 +11,7 @@ import pytest
 from rewright.trainer.errors import RunFolderError, ServiceTrouble
 from rewright.trainer.runs.row_file import RowFile, origins_in
 from tests.live_server import free_port
-from tests.trainer import build_service
+from tests.trainer.build import build_service
 from tests.trainer.build.build_parts import (
     rows_in,
     run_build,
