@@ -67,12 +67,14 @@ class _Models:
         self._device = device_of(tuned)
         shared = adapter is not None and base == tuned
         self._tuned: Any = load_model(locate(tuned), tuned)
-        self._base: Any = None if shared else load_model(locate(base), base).eval().to(self._device)
+        self._base: Any = None if shared else load_model(locate(base), base)
         if adapter is not None:
             from peft import PeftModel
 
             self._tuned = PeftModel.from_pretrained(self._tuned, str(adapter))
-        self._tuned = self._tuned.eval().to(self._device)
+        for model in (self._tuned, self._base):
+            if model is not None:
+                model.eval().to(self._device)
         if self._base is not None and self._base.config.vocab_size != self._tuned.config.vocab_size:
             raise BackboneError(
                 "drift needs two models of one vocabulary; evaluate against a base run of the same model"

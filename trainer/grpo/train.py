@@ -35,7 +35,7 @@ from rewright.trainer.runs.train_folder import RunFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-    from trl import GRPOTrainer
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +64,21 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
     prompt = rewriting_prompt(recipe.prompt.file)
     served = check_service(recipe.reward)
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
-    if first_rank:
-        folder.claim(recipe, resume=resume)
+    with folder.claimed(recipe, resume=resume, first_rank=first_rank):
+        return _train(recipe, folder, prompt, served, resume=resume, ranks=ranks, first_rank=first_rank)
+
+
+def _train(
+    recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served, *, resume: bool, ranks: int, first_rank: bool
+) -> Path:
+    from rewright.trainer.runs.resuming import train_to_the_end
+
     config = grpo_config(recipe, folder.path, ranks=ranks)
     # The first process makes the corpus, the others read it back.
     with config.main_process_first(desc="corpus"):
         prepared = _prepare(recipe, folder, prompt, served)
     if first_rank:
         folder.note_provenance(prepared.provenance)
-    from rewright.trainer.runs.resuming import train_to_the_end
-
     trainer = _trainer(recipe, prepared, config)
     try:
         train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
@@ -133,11 +138,13 @@ def _corpus(
 
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
-    from trl import GRPOTrainer
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
+    # TRL awaits a coroutine function, but its annotation knows plain functions alone.
+    reward: Any = reward_function(recipe)
     trainer = GRPOTrainer(
         model=load_model(prepared.located, recipe.backbone),
-        reward_funcs=reward_function(recipe),
+        reward_funcs=reward,
         args=config,
         train_dataset=data_set(prepared.stages.stage_one, prepared.prompt),
         processing_class=prepared.tokenizer,
@@ -148,7 +155,7 @@ def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrain
     return trainer
 
 
-def _leave_a_checkpoint(trainer: "GRPOTrainer", folder: RunFolder) -> None:
+def _leave_a_checkpoint(trainer: Any, folder: RunFolder) -> None:
     step = trainer.state.global_step
     last = folder.last_checkpoint()
     if step > 0 and (last is None or last.name != f"checkpoint-{step}"):

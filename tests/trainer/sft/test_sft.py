@@ -23,6 +23,7 @@ from tests.service.scorers.tiny_models import (
     TRIMS_AND_PRINTS_THE_DATE,
     tiny_tokenizer,
 )
+from tests.trainer.holding import held_elsewhere
 from tests.trainer.tiny_dataset import write_dataset
 from tests.trainer.tiny_run import write_backbone
 
@@ -137,6 +138,15 @@ def test_the_loss_falls_on_the_response_and_its_end_alone(tmp_path, template, ar
         prompt = chat.encode_prompt([{"role": "user", "content": f"What is {n} plus {n}?"}])
         assert row["input_ids"][: len(prompt)] == prompt
         assert row["labels"] == [IGNORED] * len(prompt) + row["input_ids"][len(prompt) :]
+
+
+def test_two_runs_never_train_in_one_folder(parts, tmp_path, capsys):
+    from rewright.trainer.runs.train_folder import RunFolder
+
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=tmp_path / "run", **parts)
+    with held_elsewhere(RunFolder, tmp_path / "run") as process:
+        assert command("--config", recipe) == 2
+    assert f"another training run is at work in {tmp_path / 'run'} (process {process.pid}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
