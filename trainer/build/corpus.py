@@ -38,7 +38,7 @@ class BuildCorpus(NamedTuple):
         if shard is None:
             return range(self.size)
         blocks = -(-self.size // block_size)
-        start, stop = (blocks * index // shard.count * block_size for index in (shard.index, shard.index + 1))
+        start, stop = (blocks * part // shard.parts * block_size for part in (shard.part, shard.part + 1))
         return range(min(start, self.size), min(stop, self.size))
 
     def samples(self, places: range) -> Iterator[Sample]:

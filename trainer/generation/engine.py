@@ -41,7 +41,7 @@ Engine = Literal["auto", "transformers", "vllm"]
 class Generated(NamedTuple):
     """`Answered`, with the prompt's place in what was given to `Generator.stream`, counted from 0."""
 
-    index: int
+    place: int
     text: str
     n_tokens: int
     finish_reason: FinishReason

@@ -50,7 +50,7 @@ class TransformersEngine:
             model = with_adapter(model, adapter, merge=dtype_of(backbone) == torch.float32)
         self._model = model.requires_grad_(False).eval().to(self._device)
         # Whatever `generate` is not told it takes from the model's own defaults: there shall be none.
-        self._model.generation_config = GenerationConfig()
+        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         self._busy = BusyTime()
 
     @property
@@ -134,7 +134,7 @@ class TransformersEngine:
     def _config(self, max_new_tokens: int, pad: int) -> GenerationConfig:
         d = self._decoding
         sampling = {"temperature": d.temperature, "top_p": d.top_p, "top_k": 0} if d.temperature > 0 else {}
-        return GenerationConfig(
+        return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=max_new_tokens,
             do_sample=d.temperature > 0,
             eos_token_id=sorted(self._stop),

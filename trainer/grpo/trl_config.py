@@ -14,13 +14,13 @@ from rewright.trainer.runs.preflight import api_key
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
 
 def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig":
     """One generation and one update per step, whole groups on every rank."""
     import torch
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
     t, keeping = recipe.training, recipe.keeping
     return GRPOConfig(

@@ -31,7 +31,7 @@ def backbone(folder):
 def texts(backbone, prompts=PROMPTS, **options):
     options = {"decoding": Decoding(max_tokens=12), "batch_size": 4, **options}
     with open_generator(backbone, **options) as generator:
-        return [(g.index, g.text, g.n_tokens, g.finish_reason) for g in generator.stream(prompts)]
+        return [(g.place, g.text, g.n_tokens, g.finish_reason) for g in generator.stream(prompts)]
 
 
 def test_every_prompt_is_answered_once_in_order_and_alike_every_time(backbone):
@@ -69,7 +69,7 @@ def test_prompts_are_read_only_as_they_are_needed(backbone):
     endless = (read.append(n) or ask(f"What is {n}?") for n in itertools.count())
     with open_generator(backbone, decoding=Decoding(max_tokens=2), batch_size=3) as generator:
         answers = generator.stream(endless)
-        assert [next(answers).index for _ in range(4)] == [0, 1, 2, 3]
+        assert [next(answers).place for _ in range(4)] == [0, 1, 2, 3]
         assert len(read) == 6
         assert generator.busy_s > 0
 
