@@ -4,8 +4,8 @@
 
 Every text tells its verdict, its NLL under each version of the model and its share of diversity, so that every answer
 is checked: each caller gets one result per candidate of its own groups, right to the last digit, and all NLLs of a
-group are of one version. What is not scored must be `failed`, retryable, and is sent again. Ends with status 1 where anything
-was wrong, lost or left over.
+group are of one version. What is not scored must be `failed`, retryable, and is sent again. Ends with status 1 where
+anything was wrong, lost or left over.
 """
 
 import argparse

@@ -23,9 +23,9 @@ def embedded_tokenizer() -> "PreTrainedTokenizerBase":
     """Its tokenizer alone, for tests that need no weights."""
     from transformers import AutoTokenizer
 
-    from rewright.service.models.backbone import located
     from rewright.service.models.defaults import EMBEDDED
+    from rewright.service.models.locating import locate
 
-    folder, _ = located(EMBEDDED, "scorers.nll")
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    source = locate(EMBEDDED, setting="scorers.nll").source
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
     return tokenizer

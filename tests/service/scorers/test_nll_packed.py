@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from rewright.service.models.backbone import Backbone, bfloat16_is_fast, load_backbone
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.device import bfloat16_is_fast
 from rewright.service.models.forward import packed_attention
 from rewright.service.models.forward.choose import fastest_scorer
 from rewright.service.models.forward.packed import CannotPack, PackedScorer

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from rewright.service.models.backbone import Backbone, bfloat16_is_fast, load_backbone
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.device import bfloat16_is_fast
 from rewright.service.schema import Group
 from tests.service.scorers.nll_reference import one_at_a_time, scores
 

@@ -17,6 +17,7 @@ from tests.trainer.build.build_parts import (
     write_build_recipe,
     write_samples,
 )
+from tests.trainer.holding import held_elsewhere
 from tests.trainer.service_process import killable_service
 from tests.trainer.tiny_run import write_backbone
 from tests.waiting import PATIENCE_S, until
@@ -140,7 +141,7 @@ def test_a_disk_that_fills_up_in_the_middle_loses_nothing(tmp_path, parts, unbro
 def test_two_builds_never_work_in_one_folder(tmp_path, parts):
     from rewright.trainer.build.folder import BuildFolder
 
-    with BuildFolder(tmp_path / "out").lock(), pytest.raises(RunFolderError, match="another build"):
+    with held_elsewhere(BuildFolder, tmp_path / "out"), pytest.raises(RunFolderError, match="another build"):
         run_build(recipe_in(tmp_path, parts))
 
 

@@ -214,6 +214,20 @@ def test_the_environment_of_ranks_is_checked_before_anything_else(monkeypatch, p
     assert "3 processes" in capsys.readouterr().err
 
 
+def test_two_runs_never_train_in_one_folder(parts, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, training={"max_steps": 500}, **parts)
+    grpo = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
+    with subprocess.Popen(grpo, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        try:
+            until((output / ".holder.json").exists)
+            second = subprocess.run(grpo, cwd=ROOT, capture_output=True, text=True, check=False)
+        finally:
+            first.kill()
+    assert second.returncode == 2 and "Traceback" not in second.stderr
+    assert f"another training run is at work in {output} (process {first.pid} on" in second.stderr
+
+
 @pytest.mark.slow
 def test_two_ranks_train_and_resume(parts, tmp_path):
     output = tmp_path / "run"
