@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rewright.trainer.data.whole_files import read_json, write_json
 from rewright.trainer.errors import RunFolderError
-from rewright.trainer.runs.claimed_folder import ClaimedFolder, read_json, write_json
+from rewright.trainer.runs.claimed_folder import ClaimedFolder
 
 
 class BuildFolder(ClaimedFolder):

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 from rewright.trainer.data.samples import Sample, hash_of, read_samples, read_source, write_samples
 from rewright.trainer.data.split import Stage, place_in_draw, stage_of
+from rewright.trainer.data.whole_files import write_text
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus
-from rewright.trainer.runs.claimed_folder import write_text
 
 CHUNK = 1024
 """Samples that are looked at together; the verifier sees them in requests of the client's own size."""

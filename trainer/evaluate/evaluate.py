@@ -18,6 +18,7 @@ from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
 from rewright.service.models.defaults import TEMPLATE_ARGS
 from rewright.trainer.data.prompts import Prompt
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError, ServiceTrouble
 from rewright.trainer.evaluate.accuracy import against_base, averages, benchmark_result
 from rewright.trainer.evaluate.answer_checks import AnswerChecks
@@ -31,7 +32,6 @@ from rewright.trainer.models.adapter_folder import adapter_sha256
 from rewright.trainer.models.policy import locate
 from rewright.trainer.recipes.blocks import Backbone
 from rewright.trainer.recipes.evaluate import EvaluateRecipe
-from rewright.trainer.runs.claimed_folder import write_json, write_text
 from rewright.trainer.runs.preflight import INFO_S, api_key
 from rewright.trainer.runs.provenance import origin_of
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError
-from rewright.trainer.runs.claimed_folder import ClaimedFolder, write_json, write_text
+from rewright.trainer.runs.claimed_folder import ClaimedFolder
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,10 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
+from rewright.trainer.data.whole_files import UNFINISHED, read_json, write_json
 from rewright.trainer.errors import RunFolderError
 
-_LOCK, _HOLDER, _UNFINISHED = ".lock", ".holder.json", ".unfinished"
+_LOCK, _HOLDER = ".lock", ".holder.json"
 
 
 class ClaimedFolder:
@@ -95,7 +96,7 @@ class ClaimedFolder:
             return
         # What a process leaves that was killed while it made the folder.
         ours = (_LOCK, _HOLDER, self.record)
-        if not self.path.is_dir() or any(f.name.removesuffix(_UNFINISHED) not in ours for f in self.path.iterdir()):
+        if not self.path.is_dir() or any(f.name.removesuffix(UNFINISHED) not in ours for f in self.path.iterdir()):
             raise RunFolderError(f"{self.path} is there and holds no {self.kind}; set {self.setting} to a new folder")
 
     def _holder(self) -> str:
@@ -107,31 +108,6 @@ class ClaimedFolder:
 
     def _cannot_write(self, error: OSError) -> RunFolderError:
         return RunFolderError(f"{self.setting}: cannot write {self.path}: {error}")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Whole or not at all."""
-    unfinished = file.with_name(file.name + _UNFINISHED)
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, file)
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Whole or not at all."""
-    write_text(file, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """None where the file is not there. Raises `RunFolderError` where it cannot be read."""
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{file} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{file} is not what was written there")
-    return content
 
 
 def _a(kind: str) -> str:

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rewright.trainer.data.whole_files import write_json
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.runs.claimed_folder import write_json
 
 FILE = "origin.json"
 

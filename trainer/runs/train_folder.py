@@ -19,11 +19,12 @@ from typing import Any
 
 import yaml
 
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
-from rewright.trainer.runs.claimed_folder import ClaimedFolder, write_json, write_text
+from rewright.trainer.runs.claimed_folder import ClaimedFolder
 
 _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
     "grpo": {

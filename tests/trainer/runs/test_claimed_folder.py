@@ -6,11 +6,11 @@ import re
 import pytest
 
 from rewright.trainer.build.folder import BuildFolder
+from rewright.trainer.data.whole_files import read_json, write_json
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.evaluate.folder import EvaluateFolder
 from rewright.trainer.pipeline.steps import Steps
 from rewright.trainer.recipes.grpo import load_recipe
-from rewright.trainer.runs.claimed_folder import read_json, write_json
 from rewright.trainer.runs.train_folder import RunFolder
 from tests.trainer.holding import held_elsewhere
 
