@@ -1,4 +1,4 @@
-"""Groups and rewards as JSONL files: one group per line in, one `RewardGroup` a line out.
+"""Groups and rewards as JSONL files: one group per line in, one `RewardGroup` per line out.
 
 A line that is wrong is named by its number. A group without an id takes the number of its line as one (`line-7`), so
 that a file scored in part can be taken up again. Texts are never repeated in messages.
@@ -93,6 +93,7 @@ class RewardLines:
             os.close(self._file)
 
     def write(self, group: GroupScores[Any]) -> None:
+        """Append the group as one line, past all buffers. Raises `OSError` where that fails, on a full disk say."""
         line = group.model_dump_json().encode() + b"\n"
         while line:
             line = line[os.write(self._file, line) :]
