@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rewright.service.backoff import Backoff
 from rewright.service.errors import ScorerUnavailable, SettingsError
 from rewright.service.schema import Failed, Group, JudgeScored
 from rewright.service.scorers.judge import chat_endpoints
@@ -140,7 +141,7 @@ def test_calls_under_way_are_bounded(server: FakeOpenAI) -> None:
 def test_a_server_killed_mid_way_comes_back_and_nothing_is_lost_or_invented(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_endpoints, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(chat_endpoints, "PAUSE", Backoff(first_s=0.01, longest_s=0.01))
     server.latency_s = 0.02
 
     async def run() -> tuple[list[Any], list[Any]]:

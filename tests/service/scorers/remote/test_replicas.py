@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from rewright.service.backoff import Backoff
 from rewright.service.core.request_context import due_in, request_id
 from rewright.service.errors import Overloaded, ScorerUnavailable
 from rewright.service.schema import Group, NllGroup
@@ -139,9 +140,8 @@ def test_a_name_stands_for_all_its_addresses_and_nobody_there_is_said_long_befor
 
 def test_a_pod_that_came_up_after_long_absence_is_there_for_the_next_call(monkeypatch, impatient):
     """However long it was away: without a longest rest, the twenty misses here would make the next one of days."""
-    assert replicas.LONGEST_REST_S + health.HEALTH_S + remote.TEND_EVERY_S <= PATIENCE_IN_USE_S
-    monkeypatch.setattr(replicas, "FIRST_REST_S", 0.02)
-    monkeypatch.setattr(replicas, "LONGEST_REST_S", 0.02)
+    assert replicas.REST.longest_s + health.HEALTH_S + remote.TEND_EVERY_S <= PATIENCE_IN_USE_S
+    monkeypatch.setattr(replicas, "REST", Backoff(first_s=0.02, longest_s=0.02))
     monkeypatch.setattr(remote, "TEND_EVERY_S", 0.02)
     port = free_port()
 
