@@ -144,6 +144,8 @@ constraints: $(STAMP)     ## the newest versions that fit together, for every Py
 
 # All but torch, where no build of it can be had: the clients, and the service without its models.
 WITHOUT_TORCH := build/without-torch
+TESTS_WITHOUT_TORCH := tests/clients tests/packaging tests/test_imports.py $(addprefix tests/service/,core http \
+  mathematics ops reward test_backoff.py test_settings.py scorers/remote scorers/test_cached.py scorers/verify)
 test-without-torch:       ## the tests that need no torch, in an environment without it; for any Python: PYTHON=python3.13
 	$(PYTHON) -m venv --clear $(WITHOUT_TORCH)
 	echo "torch; python_version < '3'" > $(WITHOUT_TORCH)/overrides.txt

@@ -138,23 +138,30 @@ class AsyncRewardClient:
     async def reward(
         self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> RewardScores:
-        """The gated reward with every component (eq. 3)."""
+        """The gated reward of each candidate with every component (eq. 3).
+
+        One result per group in order, and in it one per candidate. rule: the weights and the variant, None for the
+        defaults; deadline_s: in place of the client's, for this call. Errors: see the module.
+        """
         return await self._score("reward", RewardGroup, groups, deadline_s, rule=parsed_rule(rule))
 
     async def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
-        """v_ans (eq. 4)."""
+        """v_ans of each candidate (eq. 4), as `correct`. Order, deadline and errors as for `reward`."""
         return await self._score("verify", VerifyGroup, groups, deadline_s)
 
     async def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
-        """v_rea (eq. 4)."""
+        """v_rea of each candidate (eq. 4), as `valid`. Order, deadline and errors as for `reward`."""
         return await self._score("judge", JudgeGroup, groups, deadline_s)
 
     async def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
-        """Length-normalised NLL under π0 (eq. 6), nats per token; `tokens` adds every token's log-probability."""
+        """Length-normalised NLL of each candidate under π0 (eq. 6), nats per token.
+
+        tokens: with every token's log-probability, in nats. Order, deadline and errors as for `reward`.
+        """
         return await self._score("nll", NllGroup, groups, deadline_s, tokens=tokens)
 
     async def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
-        """r_div and D (eq. 9 to 12)."""
+        """r_div of each candidate, and D of the group (eq. 9 to 12). Order, deadline and errors as for `reward`."""
         return await self._score("diversity", DiversityGroup, groups, deadline_s)
 
     async def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
@@ -168,7 +175,10 @@ class AsyncRewardClient:
         return await self._score(name, RESULTS.get(name, AnyGroup), groups, deadline_s)
 
     async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
-        """The service's resolved, secret-free configuration and models."""
+        """The service's resolved, secret-free configuration and models.
+
+        Raises `InternalError` for an answer that is no JSON object; other errors and the deadline as for `reward`.
+        """
         deadline = self._deadline(deadline_s)
         read = functools.partial(json_object, path=INFO)
         return await self._transport(deadline).ask("GET", INFO, read=read)
@@ -247,18 +257,23 @@ class RewardClient:
     def reward(
         self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> RewardScores:
+        """As `AsyncRewardClient.reward`."""
         return self._loop.run(self._client.reward(groups, rule=rule, deadline_s=deadline_s))
 
     def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
+        """As `AsyncRewardClient.verify`."""
         return self._loop.run(self._client.verify(groups, deadline_s=deadline_s))
 
     def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
+        """As `AsyncRewardClient.judge`."""
         return self._loop.run(self._client.judge(groups, deadline_s=deadline_s))
 
     def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
+        """As `AsyncRewardClient.nll`."""
         return self._loop.run(self._client.nll(groups, tokens=tokens, deadline_s=deadline_s))
 
     def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
+        """As `AsyncRewardClient.diversity`."""
         return self._loop.run(self._client.diversity(groups, deadline_s=deadline_s))
 
     def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
@@ -266,6 +281,7 @@ class RewardClient:
         return self._loop.run(self._client.score(name, groups, deadline_s=deadline_s))
 
     def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
+        """As `AsyncRewardClient.info`."""
         return self._loop.run(self._client.info(deadline_s=deadline_s))
 
     def close(self) -> None:

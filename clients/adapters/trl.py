@@ -86,7 +86,7 @@ class RewardFunction:
         log_extra: Callable[[str, list[Any]], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        """One total a completion, in order; None where there is none.
+        """One total per completion, in order; None where there is none.
 
         Raises `PartialGroup`, `InvalidRequest`, and errors of `rewright.service.errors` for a service that is away for
         longer than the patience, or that refuses.

@@ -1,4 +1,4 @@
-"""Groups and rewards as JSONL files: one group per line in, one `RewardGroup` a line out.
+"""Groups and rewards as JSONL files: one group per line in, one `RewardGroup` per line out.
 
 A line that is wrong is named by its number. A group without an id takes the number of its line as one (`line-7`), so
 that a file scored in part can be taken up again. Texts are never repeated in messages.
@@ -154,7 +154,10 @@ class RewardFile:
         return found
 
     def write(self, group: GroupScores[Any], digest: str) -> None:
-        """Raises `InternalError` for what could not be read again."""
+        """Append the group as one line, past all buffers.
+
+        Raises `InternalError` for a line that could not be read again, `OSError` where writing fails (a full disk).
+        """
         try:
             reward = RewardLine.model_validate({**group.model_dump(), "digest": digest})
             line = reward.model_dump_json().encode() + b"\n"

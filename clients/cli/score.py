@@ -60,6 +60,7 @@ exit status: 0 everything scored; 1 something could not be scored; 2 a mistake i
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `rewright score` and its options."""
     parser = commands.add_parser(
         "score",
         help="score a JSONL file of groups",
@@ -87,6 +88,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(options: argparse.Namespace) -> int:
+    """Score what is not scored yet, and print the summary even after an interrupt; the exit status of `DESCRIPTION`.
+
+    Raises `InvalidRequest` for a mistake in the input, before anything is sent, and errors of `rewright.service.errors`
+    for a service that refuses or stays away.
+    """
     rule = rule_of(options)
     with _rewindable(options.file) as source:
         # The whole input is checked before anything is sent: a mistake in the last line should not cost an hour.
@@ -178,6 +184,7 @@ class _Scoring:
         self.failed = False
 
     async def all(self, todo: Iterator[Group], out: RewardFile) -> None:
+        """Score all, and write each group in order as soon as it and those before it are scored."""
         options = self._options
         client = AsyncRewardClient(
             options.url or [DEFAULT_URL],

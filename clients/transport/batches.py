@@ -31,7 +31,10 @@ def named(groups: Sequence[Group | dict[str, object]]) -> list[Group]:
 
 
 def cut(groups: Iterable[Group], *, candidates: int, characters: int) -> Iterator[list[Group]]:
-    """Runs of consecutive groups, each within both limits; a group larger than a limit goes alone."""
+    """Runs of consecutive groups, each within both limits; a group larger than a limit goes alone.
+
+    candidates, characters: the most that one run holds; problem, reference and candidates count as characters.
+    """
     batch: list[Group] = []
     candidates_left, characters_left = candidates, characters
     for group in groups:
@@ -47,7 +50,7 @@ def cut(groups: Iterable[Group], *, candidates: int, characters: int) -> Iterato
 
 
 def parsed_rule(rule: Rule | Mapping[str, object] | None) -> Rule:
-    """Raises `InvalidRequest` naming the key that is wrong."""
+    """The rule, its defaults for None. Raises `InvalidRequest` naming the key that is wrong."""
     try:
         return rule if isinstance(rule, Rule) else Rule.model_validate(rule or {})
     except ValidationError as error:

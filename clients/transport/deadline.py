@@ -21,6 +21,7 @@ class Deadline:
         return min(self._ends, self._progress + self._patience_s) - time.monotonic()
 
     def progress(self) -> None:
+        """A group was settled: the patience starts again."""
         self._progress = time.monotonic()
 
     def named(self) -> str:

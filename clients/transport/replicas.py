@@ -1,4 +1,4 @@
-"""Several base URLs of one service: who is asked next, and who is left in peace for a while.
+"""Several base URLs of one service: who is asked next, and who rests for a while.
 
 A replica in trouble rests: as long as its Retry-After asks, else for a pause that doubles with each failure in a row,
 with jitter (`rewright.service.backoff`); never for longer than the client's `longest_pause_s`. All callers of one
@@ -43,7 +43,7 @@ class Replica:
             self.under_way -= 1
 
     def troubled(self, *, began: float, asked_s: float = 0.0) -> None:
-        """Leave it in peace for a while. began: when the request was sent; asked_s: from its Retry-After, else 0."""
+        """Let it rest. began: when the request was sent; asked_s: from its Retry-After, else 0."""
         # Requests that were under way together fail together; that is one failure, not many.
         if began >= self._failed_at:
             self._failures += 1

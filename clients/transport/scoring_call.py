@@ -1,4 +1,4 @@
-"""One call of a scoring endpoint: cut into batches, delivered side by side, put together again in order.
+"""One call of a scoring endpoint: cut into batches, sent at once, joined in order.
 
 A group whose answer holds retryable failures is sent again whole, since its statistics depend on every member. A
 failure because something is away or busy is worth waiting for until the deadline has passed; one that may be the text's
@@ -50,6 +50,12 @@ class BatchLimits:
 
 
 class ScoringCall:
+    """One call, used once.
+
+    endpoint, answer: the name behind /v1/ and the model of what it answers; slots: bounds the requests under way of all
+    calls together; limits: of one request; rule and tokens: fields of the request that some endpoints read.
+    """
+
     def __init__(
         self,
         endpoint: str,
@@ -77,7 +83,7 @@ class ScoringCall:
         self._passed: DeadlineExceeded | None = None
 
     async def run(self, groups: Sequence[Group]) -> Scores[Any]:
-        """Results of all groups, every one of which has an id.
+        """One result per group, in order. Every group has an id already.
 
         Raises `DeadlineExceeded` only where nothing at all was answered, and what `RetryingTransport.ask` raises
         otherwise.
@@ -163,5 +169,5 @@ class ScoringCall:
 
 
 def retryable_codes(group: GroupScores[Any]) -> list[str]:
-    """The codes of the group's retryable failures, one a failed candidate."""
+    """The codes of the group's retryable failures, one per candidate that failed so."""
     return [c.error.code for c in group.candidates if c.status == "failed" and c.error.retryable]

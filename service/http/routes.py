@@ -6,6 +6,7 @@ body → admission → parse → reward_groups or one scorer → answer. Compute
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
@@ -17,7 +18,7 @@ from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
 from rewright.service.core.request_context import due_in
-from rewright.service.errors import DeadlineExceeded, InvalidRequest, RewrightError, ScorerOff
+from rewright.service.errors import DeadlineExceeded, InvalidRequest, OutOfTime, RewrightError, ScorerOff
 from rewright.service.http import error_responses
 from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
 from rewright.service.http.request_life import CallerGone, body_read_by, while_caller_waits
@@ -116,6 +117,21 @@ class _Endpoints:
         return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
 
 
+def _tell_of_unfinished(groups: Sequence[schema.GroupScores[Any]], seconds: float, request: Request) -> None:
+    """A line for whoever wonders why a trainer sees failures: what the deadline cut off, and how to allow more."""
+    outcomes = [item.status == "failed" and item.error.code == OutOfTime.code for g in groups for item in g.candidates]
+    if unfinished := sum(outcomes):
+        log.warning(
+            "%d of %d candidates were unfinished at the deadline of %g s of %s (%s): it should send fewer groups per "
+            "request, or allow more by X-Deadline-Ms, up to the setting deadline_s",
+            unfinished,
+            len(outcomes),
+            seconds,
+            request.client.host if request.client is not None else "a caller",
+            request.headers.get("user-agent", "no user agent")[:100],
+        )
+
+
 def _always(names: Collection[str], _: schema.ScoreRequest) -> Collection[str]:
     return names
 
@@ -139,7 +155,9 @@ def scoring_routes(
             try:
                 admission.check_open(every, seconds=seconds)
             except RewrightError:
-                await body_read_by(due, drop_body(request))
+                # However slowly the rest of the body comes, the answer is the refusal.
+                with suppress(DeadlineExceeded):
+                    await body_read_by(due, drop_body(request))
                 raise
             async with body_of(request, admission, settings.limits, due) as body:
                 score_request = await parse(body, settings.limits)
@@ -175,6 +193,7 @@ def scoring_routes(
                 log.error("unforeseen error in /v1/%s: %s", name, exception_location(error))
                 raise error_responses.unforeseen() from None
             metrics.note_groups(name, result.groups)
+            _tell_of_unfinished(result.groups, seconds, request)
             return Response(result.__pydantic_serializer__.to_json(result), media_type="application/json")
 
         router.add_api_route(

@@ -140,7 +140,9 @@ class TransformersJudge:
 
     def _prepare(self) -> _Opened:
         backbone = self._load()
-        chat = ChatFormat.of(backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGUMENTS)
+        chat = ChatFormat.of(
+            backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGUMENTS, setting="scorers.judge"
+        )
         fastest = fastest_scorer(backbone, batch_tokens=self._batch_tokens)
         packed = fastest if isinstance(fastest, PackedScorer) else None
         return _Opened(backbone, chat, label_tokens(backbone.tokenizer, self._prompt), packed)
