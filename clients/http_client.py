@@ -25,7 +25,7 @@ Not covered: streaming, and what a number means (`rewright.service.schema`).
 
 import asyncio
 import functools
-import json
+import math
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from rewright.clients.transport.answers import json_object
 from rewright.clients.transport.background_loop import BackgroundLoop
 from rewright.clients.transport.batches import named, parsed_rule
 from rewright.clients.transport.deadline import Deadline
@@ -42,7 +43,7 @@ from rewright.clients.transport.replicas import Replicas
 from rewright.clients.transport.retrying import RetryingTransport
 from rewright.clients.transport.scoring_call import BatchLimits, Scores, ScoringCall
 from rewright.clients.transport.unanswered import UnansweredRewardGroup
-from rewright.service.errors import InternalError, InvalidRequest
+from rewright.service.errors import InvalidRequest
 from rewright.service.schema import (
     AnyGroup,
     DiversityGroup,
@@ -56,6 +57,7 @@ from rewright.service.schema import (
 )
 
 CONNECT_S = 5.0
+INFO = "/v1/info"
 Groups: TypeAlias = Sequence[Group | dict[str, Any]]
 RewardScores: TypeAlias = Scores[RewardGroup | UnansweredRewardGroup]
 
@@ -89,7 +91,8 @@ class AsyncRewardClient:
 
     deadline_s: seconds for a whole call, None for no limit; patience_s: a call also ends when no group was settled for
     so long; request_s: longest wait for one request (the service has a limit of its own); concurrency: requests under
-    way at once; batch_candidates, batch_characters: the most one request holds, unless a single group is larger.
+    way at once; batch_candidates, batch_characters: the most one request holds, unless a single group is larger;
+    longest_pause_s: no pause between tries is longer, whatever a Retry-After asks for.
 
     Raises `InvalidRequest` for arguments that cannot work. Close it with `aclose`, or use it as a context manager,
     which several tasks of a loop may do at once: the last to leave closes the connections.
@@ -106,6 +109,7 @@ class AsyncRewardClient:
         concurrency: int = 8,
         batch_candidates: int = 32,
         batch_characters: int = 2_000_000,
+        longest_pause_s: float = 60.0,
     ) -> None:
         numbers = {
             "deadline_s": deadline_s,
@@ -114,13 +118,15 @@ class AsyncRewardClient:
             "concurrency": concurrency,
             "batch_candidates": batch_candidates,
             "batch_characters": batch_characters,
+            "longest_pause_s": longest_pause_s,
         }
         for name, value in numbers.items():
-            if value is not None and not value > 0:
-                raise InvalidRequest(f"{name} must be above 0, not {value}")
+            if value is not None or name not in ("deadline_s", "patience_s"):
+                _check_positive(name, value)
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise InvalidRequest("api_key holds characters that no HTTP header can carry; is there a line end in it?")
-        self._replicas = Replicas(base_urls)
+        self._replicas = Replicas(base_urls, longest_pause_s=longest_pause_s)
+        self._longest_pause_s = longest_pause_s
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._deadline_s = deadline_s
         self._patience_s = patience_s
@@ -174,14 +180,8 @@ class AsyncRewardClient:
         Raises `InternalError` for an answer that is no JSON object; other errors and the deadline as for `reward`.
         """
         deadline = self._deadline(deadline_s)
-        content = await self._transport(deadline).ask("GET", "/v1/info")
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise InternalError("/v1/info answered something that is no JSON object; is the address right?")
-        return answer
+        read = functools.partial(json_object, path=INFO)
+        return await self._transport(deadline).ask("GET", INFO, read=read)
 
     async def aclose(self) -> None:
         """Give the connections of this loop back."""
@@ -212,12 +212,16 @@ class AsyncRewardClient:
             deadline=deadline,
             slots=self._mine().slots,
             limits=self._limits,
+            longest_pause_s=self._longest_pause_s,
             **options,
         )
         return await call.run(named(groups))
 
     def _deadline(self, deadline_s: float | None) -> Deadline:
-        return Deadline(deadline_s=deadline_s or self._deadline_s, patience_s=self._patience_s)
+        if deadline_s is None:
+            return Deadline(deadline_s=self._deadline_s, patience_s=self._patience_s)
+        _check_positive("deadline_s", deadline_s)
+        return Deadline(deadline_s=deadline_s, patience_s=self._patience_s)
 
     def _transport(self, deadline: Deadline) -> RetryingTransport:
         return RetryingTransport(self._replicas, self._mine().pool, deadline=deadline, request_s=self._request_s)
@@ -235,6 +239,12 @@ class AsyncRewardClient:
             )
             mine = self._loops[loop] = _OfLoop(pool, asyncio.Semaphore(self._concurrency))
         return mine
+
+
+def _check_positive(name: str, value: object) -> None:
+    # True is a number to Python.
+    if not (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf):
+        raise InvalidRequest(f"{name} must be a number above 0, not {value!r}")
 
 
 class RewardClient:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rewright.clients.cli.jsonl import RewardLine
 from rewright.clients.cli.main import main
 from rewright.service.errors import ScorerUnavailable
-from rewright.service.schema import RewardGroup
 from rewright.service.settings import Settings
 from tests.clients.faulty_server import serve_faulty
 from tests.live_server import ROOT, free_port, serve_app
@@ -41,8 +41,8 @@ def written(path: Path, rows) -> Path:
     return path
 
 
-def rewards_in(text: str) -> list[RewardGroup]:
-    return [RewardGroup.model_validate_json(line) for line in text.splitlines()]
+def rewards_in(text: str) -> list[RewardLine]:
+    return [RewardLine.model_validate_json(line) for line in text.splitlines()]
 
 
 def started(*arguments: object, **options) -> "subprocess.Popen[str]":

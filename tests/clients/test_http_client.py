@@ -142,11 +142,8 @@ def test_what_passes_is_tried_again(fault):
         (Answered(422, "invalid_request", retryable=False), InvalidRequest),
         (Answered(413, "too_large", retryable=False), TooLarge),
         (Answered(401, "unauthorized", retryable=False), Unauthorized),
-        (Answered(500, "internal", retryable=False), InternalError),
-        (Answered(500), InternalError),
         (Answered(404), NotFound),
         (Answered(302), InternalError),
-        (Answered(200), InternalError),
     ],
     ids=str,
 )
