@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
+from rewright.service.core.redaction import redacted_text
 from rewright.service.errors import SettingsError
 from rewright.service.scorers.registry import BUILT_IN, specs_of
 from rewright.service.scorers.spec import Block, ScorerSettings, ScorerSpec, split_commas
@@ -173,6 +175,9 @@ def load(config: Path | None = None) -> Settings:
         return _settings_of(specs_of(_scorers_named(content)))(**content)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(e) for e in error.errors(include_input=False))) from None
+    except SourceError as error:
+        # A block in one variable, such as REWRIGHT_SCORERS='{"nll": …}'. What it says goes on with the value.
+        raise SettingsError(f"{redacted_text(str(error))}; write it as JSON, or one variable a setting") from None
 
 
 def _settings_of(specs: tuple[ScorerSpec, ...]) -> type[Settings]:
@@ -232,4 +237,5 @@ def _refuse_unknown_variables() -> None:
 
 def _line(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+    said = redacted_text(str(error["msg"]))
+    return f"{place}: {said}" if place else said

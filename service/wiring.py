@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from rewright.service.core.redaction import redacted
 from rewright.service.errors import RewrightError, SettingsError
 from rewright.service.models.sharing import SharedModels
 from rewright.service.schema import Failed
@@ -31,7 +32,7 @@ async def opened_scorers(settings: Settings) -> AsyncIterator[Scorers]:
             log.info("opening %s", scorer.name)
             stack.push_async_callback(scorer.close)
             await scorer.open()
-            log.info("opened %s: %s", scorer.name, scorer.describe())
+            log.info("opened %s: %s", scorer.name, redacted(scorer.describe()))
         for scorer in scorers:
             if scorer.name in scorers.local:
                 await _warm_up(scorer)

@@ -17,6 +17,7 @@ from rewright.service import schema
 from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
+from rewright.service.core.redaction import redacted
 from rewright.service.core.request_context import due_in
 from rewright.service.errors import DeadlineExceeded, InvalidRequest, OutOfTime, RewrightError, ScorerOff
 from rewright.service.http import error_responses
@@ -113,7 +114,7 @@ class _Endpoints:
         return dict.fromkeys(need for name, spec in self._specs.items() if name in wanted for need in spec.needs)
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
-        used = {s.name: s.describe() for s in self._scorers if s.name in names}
+        used = {s.name: redacted(s.describe()) for s in self._scorers if s.name in names}
         return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
 
 

@@ -111,6 +111,16 @@ class Replicated(Protocol):
         """As it is now."""
 
 
+@runtime_checkable
+class Elsewhere(Protocol):
+    """A scorer whose work other processes do. Their trouble does not take this process away, but is told."""
+
+    name: str
+
+    def troubles(self) -> list[str]:
+        """What ails them now, in words to act on; no secrets."""
+
+
 class Scorers:
     """The scorers of one process, by name and in gate order; those that a setting turned off are not among them.
 
@@ -141,6 +151,20 @@ def warnings(scorers: Scorers) -> list[str]:
         for scorer in scorers
         if scorer.describe().get("stand_in")
     ]
+
+
+def layers(scorers: Scorers) -> Iterator[Scorer[Any]]:
+    """Every scorer, and the one inside where a cache stands before it."""
+    for scorer in scorers:
+        yield scorer
+        if isinstance(scorer, Caching):
+            yield scorer.inner
+
+
+def troubles_elsewhere(scorers: Scorers) -> dict[str, list[str]]:
+    """By scorer, what ails the processes that work for it; those without trouble are left out."""
+    told = ((s.name, s.troubles()) for s in layers(scorers) if isinstance(s, Elsewhere))
+    return {name: found for name, found in told if found}
 
 
 def failed(trouble: RewrightError) -> Failed:

@@ -64,6 +64,8 @@ class ScorerSettings(Block):
             raise ValueError(f"url is set but where is {self.where!r}; set where to 'remote' or leave url out")
         if any("@" in url for url in self.urls):
             raise ValueError("url holds a password; put the key into api_key")
+        if any("?" in url or "#" in url for url in self.urls):
+            raise ValueError("url holds a query or a fragment; give the base URL alone, and put a key into api_key")
         if wrong := [url for url in self.urls if not url.startswith(("http://", "https://"))]:
             raise ValueError(f"url: {wrong[0]!r} must begin with http:// or https://")
         return self

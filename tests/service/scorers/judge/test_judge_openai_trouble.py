@@ -57,15 +57,6 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(server: FakeOpenAI)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
-def test_a_request_that_is_refused_is_not_repeated_nor_quoted(server: FakeOpenAI, status: int) -> None:
-    server.usual = Reply(status=status, body={"error": {"message": "too long: What is 6 times 7?"}})
-    (item,) = ask(server, groups=[group("p=0.8")])
-    assert code(item) == ("judge_rejected", False)
-    assert str(status) in item.error.message and "6 times 7" not in item.error.message
-    assert len(server.requests) == 1
-
-
 def test_one_bad_call_costs_its_neighbours_nothing(server: FakeOpenAI) -> None:
     server.script.append(Reply(status=400))
     items = ask(server, groups=[group("p=0.8", "p=0.1", "p=0.7")], concurrency=1)
