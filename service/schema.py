@@ -4,6 +4,9 @@ One body serves all scoring endpoints (`ScoreRequest`); each answers the same gr
 result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
 data, with a code, and never a number.
 
+Every number of a result is finite and in its range, so that reading an answer refuses what no score can be. Whoever
+writes is held to it by the same models: a scorer whose number is out of range answers `Failed`, code `not_finite`.
+
 Not covered here: what a number means (`rewright.service.reward.rule`), how failures of whole requests read
 (`rewright.service.errors`).
 """
@@ -38,6 +41,22 @@ Gate = Literal[
 ]
 AnswerVerdict = Literal["correct", "wrong", "no_answer", "undecided"]
 JudgeVerdict = Literal["valid", "invalid", "no_verdict"]
+
+LARGEST_SCORE = 1e12
+"""No number of a further scorer is larger, whichever its sign,"""
+LARGEST_TOTAL = 1e15
+"""and no total: float32 holds its square, which deviations of a group are made of."""
+NOT_FINITE = "not_finite"
+"""Code of a candidate whose number is no number, or out of the range that such a number has."""
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# In [0, 1] but for what embeddings of unit length are off by.
+Diversity = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
+# A mean log-probability may be above 0 by what a forward pass rounds, and no model's is below by so much.
+Nll = Annotated[float, Field(ge=-0.01, le=1e6, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE, allow_inf_nan=False)]
+Total = Annotated[float, Field(ge=-LARGEST_TOTAL, le=LARGEST_TOTAL, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Wire(BaseModel):
@@ -158,7 +177,7 @@ class JudgeScored(_Wire):
 
     status: Literal["scored"] = "scored"
     valid: bool
-    score: float | None = Field(None, description="P(valid) where the judge gives one, in [0, 1].")
+    score: Share | None = Field(None, description="P(valid) where the judge gives one, in [0, 1].")
     verdict: JudgeVerdict
     rationale: str | None = None
 
@@ -167,15 +186,17 @@ class TokenLogprob(_Wire):
     """One scored token: its text and log π0(token | x, tokens before it), in nats."""
 
     text: str
-    logprob: float
+    logprob: float = Field(ge=-1e6, le=0.01, allow_inf_nan=False)
 
 
 class NllScored(_Wire):
     """ℓ_dist of eq. 6, in nats per token."""
 
     status: Literal["scored"] = "scored"
-    nll: float
-    n_tokens: int = Field(description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored.")
+    nll: Nll
+    n_tokens: int = Field(
+        ge=1, description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored."
+    )
     control_tokens: bool = Field(
         False, description="The candidate's text spells a control token of π0; it was scored as ordinary text."
     )
@@ -186,15 +207,15 @@ class DiversityScored(_Wire):
     """r_div of eq. 12; null for a candidate outside S_x⁺."""
 
     status: Literal["scored"] = "scored"
-    r_div: float | None
-    windows: int | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
+    r_div: Diversity | None
+    windows: Count | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
 
 
 class ScalarScored(_Wire):
     """One number per candidate: what further scorers answer, and what `Rule.weights` may count."""
 
     status: Literal["scored"] = "scored"
-    score: FiniteFloat
+    score: Score
 
 
 class AnyScored(_Wire):
@@ -206,17 +227,19 @@ class AnyScored(_Wire):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     status: Literal["scored"] = "scored"
-    score: FiniteFloat | None = None
+    score: Score | None = None
 
 
 class Signals(_Wire):
     """What to watch for reward hacking. Counted in words and punctuation marks of the text itself, so that the numbers
     are the same whatever the backbone and come with every candidate, whether or not it passed the gate."""
 
-    n_tokens: int = Field(description="Words and punctuation marks.")
-    length_ratio: float | None = Field(description="n_tokens over that of the reference; null without a reference.")
-    repeated: float = Field(description="Share of 8-grams that occurred earlier in the candidate, in [0, 1].")
-    copied: float | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
+    n_tokens: Count = Field(description="Words and punctuation marks.")
+    length_ratio: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        description="n_tokens over that of the reference; null without a reference."
+    )
+    repeated: Share = Field(description="Share of 8-grams that occurred earlier in the candidate, in [0, 1].")
+    copied: Share | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
 
 
 class Components(_Wire):
@@ -225,11 +248,11 @@ class Components(_Wire):
     r_task: Literal[0, 1] | None = None
     v_ans: Literal[0, 1] | None = None
     v_rea: Literal[0, 1] | None = None
-    nll: float | None = Field(None, description="eq. 6, nats per token.")
-    nll_z: float | None = Field(None, description="eq. 7.")
-    r_dist: float | None = Field(None, description="eq. 8, in (0, 1).")
-    r_div: float | None = Field(None, description="eq. 12, in [0, 1].")
-    scores: dict[str, float] = Field(
+    nll: Nll | None = Field(None, description="eq. 6, nats per token.")
+    nll_z: FiniteFloat | None = Field(None, description="eq. 7.")
+    r_dist: Share | None = Field(None, description="eq. 8, in (0, 1).")
+    r_div: Diversity | None = Field(None, description="eq. 12, in [0, 1].")
+    scores: dict[str, Score] = Field(
         {}, description="Numbers of the further scorers in `rule.weights`.", exclude_if=lambda scores: not scores
     )
     signals: Signals
@@ -237,7 +260,7 @@ class Components(_Wire):
 
 class _Rewarded(_Wire):
     status: Literal["scored"] = "scored"
-    total: float = Field(description="eq. 3.")
+    total: Total = Field(description="eq. 3.")
     gate: Gate
 
 
@@ -288,7 +311,9 @@ class NllGroup(GroupScores[_Nll]):
 
 
 class DiversityGroup(GroupScores[_Diversity]):
-    diversity: float | None = Field(description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored.")
+    diversity: Diversity | None = Field(
+        description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored."
+    )
 
 
 class AnyGroup(GroupScores[_Any]):
@@ -298,11 +323,13 @@ class AnyGroup(GroupScores[_Any]):
 
 
 class RewardGroup(GroupScores[_Reward]):
-    feasible: int = Field(description="m = |S_x⁺|.")
-    failed: int = Field(description="Candidates without a reward.")
-    nll_mean: float | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
-    nll_std: float | None = Field(description="σ_x of eq. 7 (population), before the floor `min_std`.")
-    diversity: float | None = Field(description="D(S_x⁺) of eq. 10.")
+    feasible: Count = Field(description="m = |S_x⁺|.")
+    failed: Count = Field(description="Candidates without a reward.")
+    nll_mean: Nll | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
+    nll_std: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = Field(
+        description="σ_x of eq. 7 (population), before the floor `min_std`."
+    )
+    diversity: Diversity | None = Field(description="D(S_x⁺) of eq. 10.")
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

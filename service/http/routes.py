@@ -83,10 +83,10 @@ class _Endpoints:
         if scorer is None:
             setting = f"REWRIGHT_SCORERS__{spec.name.upper()}__WHERE"
             raise ScorerOff(f"/v1/{spec.name} is off here; set {setting} to local or remote")
-        groups = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
-        check_contract(spec.name, request.groups, groups)
+        results = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
+        groups = check_contract(spec.name, request.groups, results, checked=spec.name in self._scorers.checked)
         self._metrics.note_scores(spec.name, groups)
-        return spec.answer.model_construct(groups=list(groups), served_by=self._served_by([spec.name]))
+        return spec.answer.model_construct(groups=groups, served_by=self._served_by([spec.name]))
 
     async def reward(self, request: schema.ScoreRequest, ticket: Ticket) -> schema.RewardAnswer:
         groups = await reward_groups(
