@@ -7,6 +7,10 @@ data, with a code, and never a number.
 Every number of a result is finite and in its range, so that reading an answer refuses what no score can be. Whoever
 writes is held to it by the same models: a scorer whose number is out of range answers `Failed`, code `not_finite`.
 
+Readers ignore fields that they do not know, on every level of an answer, so that either side may be the newer one; a
+request is held to the fields there are. What is added raises `WIRE`, which answers tell; what would change or take away
+a field needs another path than `/v1`. An unknown status, verdict or gate is refused.
+
 Not covered here: what a number means (`rewright.service.reward.rule`), how failures of whole requests read
 (`rewright.service.errors`).
 """
@@ -15,6 +19,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -59,14 +64,26 @@ Total = Annotated[float, Field(ge=-LARGEST_TOTAL, le=LARGEST_TOTAL, allow_inf_na
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Wire(BaseModel):
+WIRE = 1
+"""Version of this language: raised when a field is added to it."""
+
+
+class _Asked(BaseModel):
+    """What a caller sends: a field that is unknown is a mistake of theirs, and is named."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Told(BaseModel):
+    """What a service answers: it may be newer than its reader."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-class Group(_Wire):
+class Group(_Asked):
     """The K candidates of one problem, S_x of arXiv 2602.11220."""
 
     id: str | None = Field(None, min_length=1, max_length=512, description="Unique in a request; absent: the index.")
@@ -91,7 +108,7 @@ class Group(_Wire):
         return self
 
 
-class Guards(_Wire):
+class Guards(_Asked):
     """Limits on the signals that shut the gate of a candidate past them (method: signals). Off unless set."""
 
     max_n_tokens: int | None = Field(None, ge=1)
@@ -101,7 +118,7 @@ class Guards(_Wire):
     max_copied: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
-class Rule(_Wire):
+class Rule(_Asked):
     """How components become `total` (eq. 3 and the paper's ablations)."""
 
     variant: Variant = "full"
@@ -115,7 +132,7 @@ class Rule(_Wire):
     guards: Guards = Guards()
 
 
-class ScoreRequest(_Wire):
+class ScoreRequest(_Asked):
     """The one body of all endpoints; what an endpoint does not need is optional there."""
 
     groups: list[Group] = Field(min_length=1, fail_fast=True)
@@ -144,7 +161,7 @@ class ScoreRequest(_Wire):
 # --- results per candidate --------------------------------------------------------------------------------------------
 
 
-class ItemError(_Wire):
+class ItemError(_Told):
     """Why one candidate has no score. `retryable`: the same group may be scored when sent again whole."""
 
     code: str
@@ -152,7 +169,7 @@ class ItemError(_Wire):
     retryable: bool
 
 
-class Failed(_Wire):
+class Failed(_Told):
     """A candidate without a score. It has no number: failure is never 0.0."""
 
     status: Literal["failed"] = "failed"
@@ -163,7 +180,7 @@ class Failed(_Wire):
         return cls(error=ItemError(code=code, message=message, retryable=retryable))
 
 
-class VerifyScored(_Wire):
+class VerifyScored(_Told):
     """v_ans of eq. 4: `correct` is true exactly for the verdict `correct`."""
 
     status: Literal["scored"] = "scored"
@@ -172,7 +189,7 @@ class VerifyScored(_Wire):
     extracted: str | None = Field(None, description="The final answer as found in the candidate.")
 
 
-class JudgeScored(_Wire):
+class JudgeScored(_Told):
     """v_rea of eq. 4: `valid` is true exactly for the verdict `valid`."""
 
     status: Literal["scored"] = "scored"
@@ -182,14 +199,14 @@ class JudgeScored(_Wire):
     rationale: str | None = None
 
 
-class TokenLogprob(_Wire):
+class TokenLogprob(_Told):
     """One scored token: its text and log π0(token | x, tokens before it), in nats."""
 
     text: str
     logprob: float = Field(ge=-1e6, le=0.01, allow_inf_nan=False)
 
 
-class NllScored(_Wire):
+class NllScored(_Told):
     """ℓ_dist of eq. 6, in nats per token."""
 
     status: Literal["scored"] = "scored"
@@ -203,7 +220,7 @@ class NllScored(_Wire):
     tokens: list[TokenLogprob] | None = Field(None, exclude_if=lambda tokens: tokens is None)
 
 
-class DiversityScored(_Wire):
+class DiversityScored(_Told):
     """r_div of eq. 12; null for a candidate outside S_x⁺."""
 
     status: Literal["scored"] = "scored"
@@ -211,14 +228,14 @@ class DiversityScored(_Wire):
     windows: Count | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
 
 
-class ScalarScored(_Wire):
+class ScalarScored(_Told):
     """One number per candidate: what further scorers answer, and what `Rule.weights` may count."""
 
     status: Literal["scored"] = "scored"
     score: Score
 
 
-class AnyScored(_Wire):
+class AnyScored(_Told):
     """A scored candidate of a scorer that the reader does not know: whatever it says is kept as it came.
 
     score: its number, where it is a scorer of one number per candidate.
@@ -230,7 +247,7 @@ class AnyScored(_Wire):
     score: Score | None = None
 
 
-class Signals(_Wire):
+class Signals(_Told):
     """What to watch for reward hacking. Counted in words and punctuation marks of the text itself, so that the numbers
     are the same whatever the backbone and come with every candidate, whether or not it passed the gate."""
 
@@ -242,7 +259,7 @@ class Signals(_Wire):
     copied: Share | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
 
 
-class Components(_Wire):
+class Components(_Told):
     """Everything that `total` is made of, and null for what was not computed."""
 
     r_task: Literal[0, 1] | None = None
@@ -258,13 +275,13 @@ class Components(_Wire):
     signals: Signals
 
 
-class _Rewarded(_Wire):
+class _Rewarded(_Told):
     status: Literal["scored"] = "scored"
     total: Total = Field(description="eq. 3.")
     gate: Gate
 
 
-class _Unrewarded(_Wire):
+class _Unrewarded(_Told):
     status: Literal["failed"] = "failed"
     total: None = None
     gate: None = None
@@ -291,7 +308,7 @@ _Any = Annotated[AnyScored | Failed, Field(discriminator="status")]
 _Reward = Annotated[RewardScored | RewardFailed, Field(discriminator="status")]
 
 
-class GroupScores(_Wire, Generic[Item]):
+class GroupScores(_Told, Generic[Item]):
     """One result per candidate, in the order of the request."""
 
     id: str
@@ -337,15 +354,26 @@ class RewardGroup(GroupScores[_Reward]):
 GroupResult = TypeVar("GroupResult")
 
 
-class ServedBy(_Wire):
+def _known_of_rule(told: Any) -> Any:
+    """A rule told by a newer service, without what is unknown here."""
+    if not isinstance(told, dict):
+        return told
+    known = {name: value for name, value in told.items() if name in Rule.model_fields}
+    if isinstance(guards := known.get("guards"), dict):
+        known["guards"] = {name: value for name, value in guards.items() if name in Guards.model_fields}
+    return known
+
+
+class ServedBy(_Told):
     """Who computed it, so that a number can be traced: version, rule (for /v1/reward) and models."""
 
     version: str
-    rule: Rule | None = None
+    wire: int = Field(0, description="Version of the wire language; 0 where the service is older than this field.")
+    rule: Annotated[Rule, BeforeValidator(_known_of_rule)] | None = None
     scorers: dict[str, dict[str, Any]]
 
 
-class Answer(_Wire, Generic[GroupResult]):
+class Answer(_Told, Generic[GroupResult]):
     groups: list[GroupResult]
     served_by: ServedBy
 
@@ -354,7 +382,7 @@ class RewardAnswer(Answer[RewardGroup]):
     pass
 
 
-class ErrorBody(_Wire):
+class ErrorBody(_Told):
     """`detail`, for a 422: the places that were wrong, each with its fix."""
 
     code: str
@@ -363,7 +391,7 @@ class ErrorBody(_Wire):
     detail: Any = None
 
 
-class ErrorAnswer(_Wire):
+class ErrorAnswer(_Told):
     """The one shape of every answer that is not a 200."""
 
     error: ErrorBody

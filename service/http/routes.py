@@ -113,7 +113,7 @@ class _Endpoints:
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
         used = {s.name: s.describe() for s in self._scorers if s.name in names}
-        return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
+        return schema.ServedBy(version=VERSION, wire=schema.WIRE, rule=rule, scorers=used)
 
 
 def _always(names: Collection[str], _: schema.ScoreRequest) -> Collection[str]:
