@@ -16,7 +16,7 @@ from rewright.service import schema
 from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
-from rewright.service.core.request_context import due_in
+from rewright.service.core.request_context import due_in, one_answer
 from rewright.service.errors import DeadlineExceeded, InvalidRequest, RewrightError, ScorerOff
 from rewright.service.http import error_responses
 from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
@@ -152,6 +152,7 @@ def scoring_routes(
                 with (
                     admission.admit(names, candidates, seconds=left) as ticket,
                     due_in(left - min(ANSWERING_SHARE * left, ANSWERING_MOST_S)),
+                    one_answer(),
                 ):
                     return await while_caller_waits(request, endpoint.work(score_request, ticket), left)
 

@@ -98,11 +98,13 @@ class Caching(Protocol):
 
 
 class ReplicaState(NamedTuple):
-    """Replicas that are well, those that are away, and groups sent again since the start."""
+    """Replicas that are in use, those that are away, and groups sent again since the start. different: well, but left
+    out, since their scores depend on something else than those of the replicas in use."""
 
     well: int
     away: int
     retries: int
+    different: int = 0
 
 
 @runtime_checkable
@@ -113,6 +115,9 @@ class Replicated(Protocol):
 
     def replica_state(self) -> ReplicaState:
         """As it is now."""
+
+    def replica_troubles(self) -> list[str]:
+        """Each replica that gets no work, and why, in words."""
 
 
 class Scorers:
@@ -141,7 +146,8 @@ class Scorers:
 
 def warnings(scorers: Scorers) -> list[str]:
     """What an operator must know of the scorers in use, in plain words."""
-    return [
+    troubles = [line for scorer in scorers if isinstance(scorer, Replicated) for line in scorer.replica_troubles()]
+    return troubles + [
         f"the {scorer.name} is the embedded stand-in, which is too small to judge reasoning: v_rea is noise. Set "
         "REWRIGHT_SCORERS__JUDGE__MODEL, or BACKEND=openai with BASE_URLS, to a model that can."
         for scorer in scorers
