@@ -305,7 +305,7 @@ class Delivery:
                     job.future.set_result(result)
                 continue
             if self._wanted(job) is not replica.generation:
-                self._again(job, replica, "is another than the replicas in use")
+                self._once_more(job, replica, "differs from the replicas in use")
                 continue
             job.pin.generation = replica.generation
             for other in job.avoid:
@@ -336,6 +336,9 @@ class Delivery:
     def _again(self, job: Job, replica: Replica, reason: str) -> None:
         job.alone = True
         job.avoid.append(replica)
+        self._once_more(job, replica, reason)
+
+    def _once_more(self, job: Job, replica: Replica, reason: str) -> None:
         job.tries += 1
         if job.tries >= TRIES:
             fail(job, ScorerUnavailable(f"{self._name} at {replica.url} {reason}; tried {TRIES} times"))
