@@ -125,8 +125,7 @@ class CachedScorer(Generic[GroupResult]):
         self._under_way |= futures
         try:
             asked = [select_candidates(group, list(places.values()))]
-            results = await self._inner.score(asked)
-            check_contract(self.name, asked, results)
+            results = check_contract(self.name, asked, await self._inner.score(asked))
             items = dict(zip(places, results[0].candidates, strict=True))
             for key, future in futures.items():
                 if not isinstance(items[key], Failed):
