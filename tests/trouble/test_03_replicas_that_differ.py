@@ -116,7 +116,7 @@ def test_a_request_that_began_with_a_generation_that_is_gone_fails_rather_than_m
 
 
 class Asking:
-    """Callers that post one request after the other. seen: revisions of an answer's numbers, and who is named for it."""
+    """Callers that post one request after the other. seen: revisions of an answer's numbers, and who is named."""
 
     def __init__(self):
         self.seen: list[tuple[set[int], str]] = []
