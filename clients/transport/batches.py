@@ -7,6 +7,9 @@ from pydantic import ValidationError
 from rewright.service.errors import InvalidRequest
 from rewright.service.schema import Group, Rule
 
+_FIXES = {"string_unicode": "holds a lone surrogate, which is no text; replace it"}
+"""pydantic's error type: what is said instead of its own words."""
+
 
 def named(groups: Sequence[Group | dict[str, object]]) -> list[Group]:
     """The groups, checked, every absent id filled in by its index.
@@ -68,7 +71,8 @@ def first_fix(error: ValidationError) -> str:
     """The first thing that is wrong, as `place: reason`, without the input's text."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    reason = _FIXES.get(first["type"], first["msg"])
+    return f"{place}: {reason}" if place else reason
 
 
 def _parsed(given: dict[str, object], index: int) -> Group:
