@@ -19,6 +19,7 @@ import httpx
 from pydantic import ValidationError
 
 from rewright.clients.cli.bench_groups import BENCH_GROUPS
+from rewright.clients.cli.interrupt import run_interruptible
 from rewright.clients.cli.jsonl import groups_of
 from rewright.clients.cli.options import add_api_key_file, add_rule, api_key_of, positive, positive_count, rule_of
 from rewright.clients.cli.progress import ProgressBar
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = options.seconds or (None if options.requests else 10.0)
     load = _Load(options, groups, api_key, seconds)
     try:
-        asyncio.run(load.run())
+        run_interruptible(load.run())
     finally:
         load.report()
     return 0 if load.is_well() else 1

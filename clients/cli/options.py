@@ -24,7 +24,7 @@ def api_key_of(options: argparse.Namespace) -> str | None:
     if options.api_key_file is None:
         return None
     try:
-        lines = options.api_key_file.read_text(encoding="utf-8").splitlines()
+        lines = options.api_key_file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--api-key-file: {error}") from None
     if not lines or not lines[0].strip():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from rewright.clients.cli.interrupt import run_interruptible
 from rewright.clients.cli.jsonl import DoneLine, RewardFile, digest_of, numbered_groups
 from rewright.clients.cli.options import (
     DEFAULT_URL,
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
             bar = ProgressBar(len(inputs), unit="groups", done=len(done))
             scoring = _Scoring(options, rule, inputs, bar)
             try:
-                asyncio.run(scoring.all(todo, out))
+                run_interruptible(scoring.all(todo, out))
             finally:
                 scoring.report()
     return 1 if scoring.failed else 0

@@ -11,6 +11,8 @@ from rewright.trainer.data.samples import Sample
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus
 
+BAD_GOLD = "bad_gold"
+
 
 def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_prompt_tokens: int) -> list[Refusals]:
     """Those that need the backbone's tokenizer and nobody's answer, cheapest first."""
@@ -47,7 +49,8 @@ def unreadable_golds(client: RewardClient) -> Refusals:
             item = group.candidates[0]
             if item.status != "failed":
                 continue
-            if item.error.retryable:
+            # Any other reason is the service's, and no reason to leave a sample out for every method.
+            if item.error.code != BAD_GOLD:
                 raise CorpusError(
                     f"the verifier could not tell whether the gold answer of {group.id!r} can be read "
                     f"({item.error.code}); try again, or set corpus.check_golds to false"
