@@ -149,7 +149,9 @@ def scoring_routes(
 
     def add(endpoint: _Endpoint) -> None:
         name = endpoint.name
-        every = [s.name for s in scorers] if name == REWARD else [name]
+        # A further scorer that is full must not keep out rewards that do not count it.
+        scalars = {spec.name for spec in settings.specs if spec.scalar}
+        every = [s.name for s in scorers if s.name not in scalars] if name == REWARD else [name]
 
         async def answered(request: Request, seconds: float) -> schema.Answer[Any]:
             due = time.monotonic() + seconds

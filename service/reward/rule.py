@@ -106,7 +106,8 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
             unfit = unfit or reason
     for result, used in (
         (evidence.nll, uses_dist(rule)),
-        *((scalar, uses_scalar(rule, name)) for name, scalar in evidence.scalars.items()),
+        # A further scorer that does not count has no say either: not every one of them is about the backbone.
+        *((scalar, True) for name, scalar in evidence.scalars.items() if uses_scalar(rule, name)),
         (evidence.diversity, uses_div(rule)),
     ):
         if isinstance(result, Failed):

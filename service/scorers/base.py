@@ -116,9 +116,6 @@ class Replicated(Protocol):
     def replica_state(self) -> ReplicaState:
         """As it is now."""
 
-    def replica_troubles(self) -> list[str]:
-        """Each replica that gets no work, and why, in words."""
-
 
 @runtime_checkable
 class Elsewhere(Protocol):
@@ -141,7 +138,7 @@ class Scorers:
     def __init__(self, *, local: frozenset[str] = frozenset(), **by_name: Scorer[Any] | None) -> None:
         self._by_name = {name: scorer for name, scorer in by_name.items() if scorer is not None}
         self.local = local
-        self.checked = frozenset(name for name, scorer in self._by_name.items() if isinstance(scorer, Replicated))
+        self.checked = frozenset(name for name, s in self._by_name.items() if getattr(s, "checks_answers", False))
 
     def get(self, name: str) -> Scorer[Any] | None:
         """The scorer of that name; None where it is off."""
@@ -156,8 +153,7 @@ class Scorers:
 
 def warnings(scorers: Scorers) -> list[str]:
     """What an operator must know of the scorers in use, in plain words."""
-    troubles = [line for scorer in scorers if isinstance(scorer, Replicated) for line in scorer.replica_troubles()]
-    return troubles + [
+    return [
         f"the {scorer.name} is the embedded stand-in, which is too small to judge reasoning: v_rea is noise. Set "
         "REWRIGHT_SCORERS__JUDGE__MODEL, or BACKEND=openai with BASE_URLS, to a model that can."
         for scorer in scorers

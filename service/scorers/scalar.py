@@ -29,6 +29,9 @@ class ScalarScorer(ABC):
     async def numbers(self, group: Group) -> Sequence[float | Failed]:
         """One finite number per candidate, in order, at most `LARGEST_SCORE` either way; `Failed` where there is none.
 
+        Where the number counts in a reward, the codes `blank`, `too_long` and `control_tokens` say that it is the
+        candidate's own doing, and shut its gate; with any other code the candidate has no reward.
+
         Long work belongs into a thread or a batcher: this runs on the event loop that answers everybody. Raises
         `ScorerUnavailable` or `Overloaded` for trouble of the whole scorer.
         """

@@ -54,7 +54,7 @@ def test_one_that_differs_is_left_out_and_reported(odd_one, caplog):
         metrics = client.get("/metrics").text
         assert 'rewright_replicas{scorer="nll",state="different"} 1.0' in metrics
         assert 'rewright_replicas{scorer="nll",state="well"} 2.0' in metrics
-        (line,) = client.get("/v1/info").json()["warnings"]
+        (line,) = client.get("/v1/info").json()["troubles"]["nll"]
         assert pods[odd_one].url in line and 'revision is "r2" instead of "r1"' in line
         assert any("left out" in record.message and '"r2"' in record.message for record in caplog.records)
 

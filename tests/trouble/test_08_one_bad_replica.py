@@ -72,10 +72,10 @@ def test_work_goes_to_the_replica_that_is_well(bad, sticky):
             for start in range(0, 90, 30):
                 found = await scorer.score(groups(30, start=start))
                 assert nlls(found) == [[1.0, 2.0]] * 30
-            # Not for ever: with three posts that it refused it is left alone but for being asked whether it is back.
+            # Not forever: with three posts that it refused it is left alone but for being asked whether it is back.
             await until(lambda: scorer.replica_state()[:2] == (1, 1))
-            assert well.url not in " ".join(scorer.replica_troubles())
-            assert ill.url in " ".join(scorer.replica_troubles())
+            assert well.url not in " ".join(scorer.troubles())
+            assert ill.url in " ".join(scorer.troubles())
 
         run(remote_nll(ill.url, well.url, sticky=sticky), scenario)
 
@@ -174,7 +174,7 @@ def test_the_gateway_says_which_replica_is_away_and_why():
         body = [group.model_dump(exclude_none=True) for group in groups(40)]
         answer = client.post("/v1/nll", json={"groups": body}).json()
         assert {c["status"] for g in answer["groups"] for c in g["candidates"]} == {"scored"}
-        (line,) = (w for w in client.get("/v1/info").json()["warnings"] if ill.url in w)
+        (line,) = (w for w in client.get("/v1/info").json()["troubles"]["nll"] if ill.url in w)
         assert "401 unauthorized" in line
         assert 'rewright_replicas{scorer="nll",state="away"} 1.0' in client.get("/metrics").text
         assert client.get("/readyz").status_code == 200

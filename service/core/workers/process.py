@@ -103,7 +103,7 @@ class WorkerProcess:
         return self._process.pid or 0
 
     def renice(self, by: int) -> None:
-        """Lower the priority to `by` steps below the parent's, for good: only the privileged could raise it again."""
+        """Lower the priority to `by` steps below the parent's, forever: only the privileged could raise it again."""
         with suppress(OSError):  # dead already, which `work` will report
             os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0) + by)
 

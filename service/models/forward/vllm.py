@@ -109,7 +109,7 @@ class VllmBackbone:
 
 
 class VllmScorer:
-    """A `forward_ways.TargetScorer` over a running engine. Belongs to the thread that calls it.
+    """A `TargetScorer` over a running engine. Belongs to the thread that calls it.
 
     Raises `ScorerUnavailable` once the engine is dead.
     """
@@ -149,7 +149,7 @@ class VllmScorer:
         return [read(answer, len(prefix), ids) for answer, (prefix, ids) in zip(answers, pairs, strict=True)]
 
     def _generated(self, prompts: Any, asked: Any) -> Any:
-        """vLLM waits for ever for the answer of an engine that died, so the waiting is done aside, and watched."""
+        """vLLM waits forever for the answer of an engine that died, so the waiting is done aside, and watched."""
         answer: Future[Any] = Future()
 
         def ask() -> None:

@@ -11,8 +11,9 @@ for instead of being scored again. Not covered: diversity, whose result belongs 
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 from cachetools import LRUCache
@@ -29,7 +30,8 @@ GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 class CachedScorer(Generic[GroupResult]):
     """`Scorer` over another one whose items do not depend on their group.
 
-    spec: the inner scorer's, which is `cacheable`. shared: the store of all pods, if any.
+    spec: the inner scorer's, which is `cacheable`. shared: the store of all pods, if any. about: what its items depend
+    on beside what the inner scorer describes.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class CachedScorer(Generic[GroupResult]):
         *,
         entries: int,
         shared: SharedStore | None,
+        about: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.name = inner.name
         self._inner = inner
         self._spec = spec
         self._table: LRUCache[bytes, bytes] = LRUCache(entries)
         self._shared = shared
+        self._further = dict(about)
         self._about = b""
         self._under_way: dict[bytes, asyncio.Future[Any]] = {}
         self._found = {"here": 0, "shared": 0, "nowhere": 0}
@@ -57,6 +61,7 @@ class CachedScorer(Generic[GroupResult]):
         await self._inner.open()
         # Only once it is open does it know its revision.
         about = [WIRE, version("rewright"), self._spec.item.model_json_schema(), self.name, self._inner.describe()]
+        about += [self._further] if self._further else []
         self._about = json.dumps(about, sort_keys=True, default=str).encode()
 
     async def close(self) -> None:

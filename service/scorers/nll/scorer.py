@@ -7,7 +7,7 @@ Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable)
 (retryable).
 
 Not covered: what a missing nll means for `total` (`rewright.service.reward.rule`), and the format (`rendering`) and
-speed (`forward_ways`, `packed_forward`) of it.
+speed (`rewright.service.models.forward.choose`, `rewright.service.models.forward.packed`) of it.
 """
 
 import asyncio

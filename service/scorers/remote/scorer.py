@@ -47,6 +47,9 @@ class RemoteScorer(Generic[GroupResult]):
     longest wait for one group; sticky: keep a problem at its replica.
     """
 
+    checks_answers = True
+    """Numbers were held to their ranges when the pods' answers were read."""
+
     def __init__(
         self,
         name: str,
@@ -119,7 +122,8 @@ class RemoteScorer(Generic[GroupResult]):
         different = sum(self._generations.left_out(replica) is not None for replica in self._replicas)
         return ReplicaState(well - different, len(self._replicas) - well, self._delivery.retries, different)
 
-    def replica_troubles(self) -> list[str]:
+    def troubles(self) -> list[str]:
+        """Each replica that gets no work, and why."""
         lines = []
         for replica in self._replicas:
             if not replica.well:
