@@ -16,7 +16,7 @@ from rewright.clients.cli.main import main
 from rewright.clients.http_client import RewardClient
 from rewright.service.errors import InvalidRequest
 from tests.clients.faulty_server import SILENT, serve_faulty
-from tests.live_server import ROOT, serve_app
+from tests.live_server import ROOT, free_port, serve_app
 from tests.plain_scorers import plain_scorers
 
 LONE = "a \ud800 b"
@@ -160,3 +160,20 @@ def test_a_second_signal_ends_a_command_at_once_and_without_a_traceback(tmp_path
             os.kill(running.pid, number)
         _, err = running.communicate(timeout=60)
     assert running.returncode in (130, -signal.SIGINT, -signal.SIGTERM) and "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_service_without_a_traceback(number):
+    off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "NLL", "DIVERSITY")}
+    environment = {**os.environ, **off, "REWRIGHT_PORT": str(free_port())}
+    command = [sys.executable, "-m", "rewright.clients.cli.main", "serve"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        told = []
+        for line in running.stderr:
+            told.append(line)
+            # The second comes when the first was heard.
+            if "Uvicorn running" in line or "taking no more" in line:
+                running.send_signal(number)
+        assert running.wait(60) == 0
+    assert "Traceback" not in "".join(told) and "taking no more" in "".join(told)
