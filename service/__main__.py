@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from rewright.service.core.redaction import redacted_text
 from rewright.service.errors import SettingsError
 from rewright.service.settings import Settings, load
 
@@ -21,8 +22,7 @@ def main(config: Path | None = None) -> int:
     try:
         settings = load(config)
     except SettingsError as error:
-        print(f"rewright: {error.message}", file=sys.stderr)
-        return CANNOT_START
+        return _cannot_start(error)
     import uvloop
 
     # Tokenizers' own threads would fight with the batchers', and warn at every fork.
@@ -31,9 +31,13 @@ def main(config: Path | None = None) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
     except SettingsError as error:
-        print(f"rewright: {error.message}", file=sys.stderr)
-        return CANNOT_START
+        return _cannot_start(error)
     return 0
+
+
+def _cannot_start(error: SettingsError) -> int:
+    print(f"rewright: {redacted_text(error.message)}", file=sys.stderr)
+    return CANNOT_START
 
 
 async def _serve(settings: Settings) -> None:

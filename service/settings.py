@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
+from rewright.service.core.redaction import redacted_text
 from rewright.service.errors import SettingsError
 from rewright.service.scorers.registry import BUILT_IN, specs_of
 from rewright.service.scorers.spec import Block, ScorerSettings, ScorerSpec, split_commas
@@ -114,13 +116,16 @@ class Settings(BaseSettings):
     @classmethod
     def _one_scorer_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
         name, blocks = values.get("only"), values.get("scorers", {})
-        if name is None or not isinstance(blocks, Mapping):
+        if not name or not isinstance(blocks, Mapping):
             return values
         names = [spec.name for spec in cls.specs]
         if name not in names:
             raise ValueError(f"only: {name!r} is no scorer; choose one of {', '.join(names)}")
+        mine = blocks.get(name) or {}
+        if not isinstance(mine, Mapping):
+            return values
         # Pods and gateway may share one file: where it sends the gateway, this process is.
-        mine = {key: value for key, value in dict(blocks.get(name, {})).items() if key != "url"}
+        mine = {key: value for key, value in mine.items() if key != "url"}
         return {**values, "scorers": {other: {"where": "off"} for other in names} | {name: {**mine, "where": "local"}}}
 
     @model_validator(mode="after")
@@ -173,6 +178,9 @@ def load(config: Path | None = None) -> Settings:
         return _settings_of(specs_of(_scorers_named(content)))(**content)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(e) for e in error.errors(include_input=False))) from None
+    except SourceError as error:
+        # A block in one variable, such as REWRIGHT_SCORERS='{"nll": …}'. What it says goes on with the value.
+        raise SettingsError(f"{redacted_text(str(error))}; write it as JSON, or one variable a setting") from None
 
 
 def _settings_of(specs: tuple[ScorerSpec, ...]) -> type[Settings]:
@@ -232,4 +240,5 @@ def _refuse_unknown_variables() -> None:
 
 def _line(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+    said = redacted_text(str(error["msg"]))
+    return f"{place}: {said}" if place else said

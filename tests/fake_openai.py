@@ -49,9 +49,12 @@ def completion(
 
 
 class FakeOpenAI:
-    """`script` holds replies for the next requests; when it is empty, `usual` answers, or else the model."""
+    """`by_text` answers requests that hold one of its texts. For others `script` holds replies for the next requests;
+    when that is empty, `usual` answers, or else the model.
+    """
 
     def __init__(self) -> None:
+        self.by_text: dict[str, Reply] = {}
         self.script: deque[Reply] = deque()
         self.usual: Reply | None = None
         self.latency_s = 0.0
@@ -101,7 +104,9 @@ class FakeOpenAI:
             self.headers.append(dict(http.headers))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            reply = self.script.popleft() if self.script else self.usual
+            asked = request["messages"][-1]["content"]
+            reply = next((reply for text, reply in self.by_text.items() if text in asked), None)
+            reply = reply or (self.script.popleft() if self.script else self.usual)
         try:
             self._reply(http, request, reply or Reply(body=self._judge(request)))
         except OSError:

@@ -23,13 +23,16 @@ ROOMS = {
     "rewright.trainer": ("rewright.trainer", "rewright.clients", "rewright.service.models"),
     "rewright.service": ("rewright.service",),
     "rewright.service.core": ("rewright.service.core", "rewright.service.errors"),
-    "rewright.service.models": ("rewright.service.models", "rewright.service.errors"),
+    "rewright.service.models": (
+        "rewright.service.models",
+        "rewright.service.errors",
+        "rewright.service.core.redaction",
+    ),
     "rewright.service.mathematics": ("rewright.service.mathematics",),
     "rewright.service.reward": (
         "rewright.service.reward",
         "rewright.service.core",
         "rewright.service.scorers.base",
-        "rewright.service.scorers.registry",
         *WIRE,
     ),
 }

@@ -261,6 +261,7 @@ class _Scoring:
             ("mean diversity D", numbers.get("diversity")),
             ("in-group std of r_dist", numbers.get("in_group_std/r_dist")),
             ("in-group std of r_div", numbers.get("in_group_std/r_div")),
+            *((name, value) for name, value in numbers.items() if name.startswith("scores/")),
             ("seconds", time.monotonic() - self._started),
         ]
         print_table(rows, sys.stderr)

@@ -1,7 +1,8 @@
 """Logs as JSON lines on stderr, each with its request's id.
 
-Lines at the default level hold ids, codes, counts and times; never a text, a key or a traceback, since frames and
-messages of exceptions may quote either. Tracebacks are written at the level `debug`.
+Lines hold ids, codes, counts and times; at no level a text or a key. Of an exception the type and the place are
+written, at the level `debug` every frame, and never its message, which may quote a text. What looks like a secret in a
+message is hidden (`rewright.service.core.redaction`).
 """
 
 import json
@@ -11,7 +12,21 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from rewright.service.core.redaction import redacted_text
 from rewright.service.core.request_context import request_id
+
+
+def exception_frames(error: BaseException) -> str:
+    """The frames of the exception and of those that caused it, with their types and without their messages."""
+    told: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        frames = "".join(traceback.StackSummary.from_list(traceback.extract_tb(current.__traceback__)).format())
+        told.insert(0, f"{frames}{type(current).__name__}")
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return "\n\nfollowed by\n\n".join(told)
 
 
 def exception_location(error: BaseException) -> str:
@@ -31,15 +46,23 @@ class _JsonLines(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         if (current := request_id.get()) is not None:
             line["request_id"] = current
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = (
-                self.formatException(record.exc_info) if self._tracebacks else exception_location(record.exc_info[1])
+                exception_frames(record.exc_info[1]) if self._tracebacks else exception_location(record.exc_info[1])
             )
         return json.dumps(line, ensure_ascii=False)
+
+
+def _message(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    if record.name == "asyncio":
+        # Behind its first line asyncio shows a future, and with it the message of an exception.
+        message = message.partition("\n")[0]
+    return redacted_text(message)
 
 
 def log_as_json(level: str) -> None:

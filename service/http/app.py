@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from rewright.service import schema
 from rewright.service.core.admission import Admission
+from rewright.service.core.redaction import redacted
 from rewright.service.errors import ScorerUnavailable, Unauthorized
 from rewright.service.http import error_responses
 from rewright.service.http.auth import Keys, caller_with
@@ -18,7 +19,7 @@ from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
-from rewright.service.scorers.base import Scorers, warnings
+from rewright.service.scorers.base import Scorers, troubles_elsewhere, warnings
 from rewright.service.settings import Settings
 
 VERSION = version("rewright")
@@ -31,6 +32,8 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
     `SettingsError` where the file of keys cannot be read.
     """
     app = FastAPI(
+        # Its own telemetry would record exceptions with their messages, which may quote a text; ours is core.tracing.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="Rewright",
         version=VERSION,
         summary="Gated rewards for rewriting agents (arXiv 2602.11220).",
@@ -63,9 +66,10 @@ def _operations(settings: Settings, scorers: Scorers, admission: Admission, metr
         shown = settings.model_dump(mode="json", exclude={"api_keys"})
         return {
             "version": VERSION,
-            "scorers": {s.name: s.describe() for s in scorers},
+            "scorers": {s.name: redacted(s.describe()) for s in scorers},
             "warnings": warnings(scorers),
-            "settings": shown | {"api_keys": len(keys.now())},
+            "troubles": troubles_elsewhere(scorers),
+            "settings": redacted(shown) | {"api_keys": len(keys.now())},
         }
 
     @router.get("/healthz", summary="The process lives")
@@ -77,13 +81,15 @@ def _operations(settings: Settings, scorers: Scorers, admission: Admission, metr
         summary="Every local scorer did real work, or a micro-score, lately",
         responses=error_responses.documented(ScorerUnavailable),
     )
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> dict[str, Any]:
         if admission.closing:
             raise ScorerUnavailable("not ready: this process is shutting down")
         if troubles := await readiness.troubles():
             listed = "; ".join(f"{name}: {why}" for name, why in troubles.items())
             raise ScorerUnavailable(f"not ready: {listed}", detail=troubles)
-        return {"status": "ready"}
+        # Trouble of other processes is theirs: it is told, and this one stays.
+        elsewhere = troubles_elsewhere(scorers)
+        return {"status": "ready"} | ({"elsewhere": elsewhere} if elsewhere else {})
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def prometheus() -> Response:

@@ -17,7 +17,8 @@ from rewright.service import schema
 from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
-from rewright.service.core.request_context import due_in
+from rewright.service.core.redaction import redacted
+from rewright.service.core.request_context import due_in, one_answer
 from rewright.service.errors import DeadlineExceeded, InvalidRequest, OutOfTime, RewrightError, ScorerOff
 from rewright.service.http import error_responses
 from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
@@ -84,10 +85,10 @@ class _Endpoints:
         if scorer is None:
             setting = f"REWRIGHT_SCORERS__{spec.name.upper()}__WHERE"
             raise ScorerOff(f"/v1/{spec.name} is off here; set {setting} to local or remote")
-        groups = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
-        check_contract(spec.name, request.groups, groups)
+        results = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
+        groups = check_contract(spec.name, request.groups, results, checked=spec.name in self._scorers.checked)
         self._metrics.note_scores(spec.name, groups)
-        return spec.answer.model_construct(groups=list(groups), served_by=self._served_by([spec.name]))
+        return spec.answer.model_construct(groups=groups, served_by=self._served_by([spec.name]))
 
     async def reward(self, request: schema.ScoreRequest, ticket: Ticket) -> schema.RewardAnswer:
         groups = await reward_groups(
@@ -113,8 +114,8 @@ class _Endpoints:
         return dict.fromkeys(need for name, spec in self._specs.items() if name in wanted for need in spec.needs)
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
-        used = {s.name: s.describe() for s in self._scorers if s.name in names}
-        return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
+        used = {s.name: redacted(s.describe()) for s in self._scorers if s.name in names}
+        return schema.ServedBy(version=VERSION, wire=schema.WIRE, rule=rule, scorers=used)
 
 
 def _tell_of_unfinished(groups: Sequence[schema.GroupScores[Any]], seconds: float, request: Request) -> None:
@@ -148,7 +149,9 @@ def scoring_routes(
 
     def add(endpoint: _Endpoint) -> None:
         name = endpoint.name
-        every = [s.name for s in scorers] if name == REWARD else [name]
+        # A further scorer that is full must not keep out rewards that do not count it.
+        scalars = {spec.name for spec in settings.specs if spec.scalar}
+        every = [s.name for s in scorers if s.name not in scalars] if name == REWARD else [name]
 
         async def answered(request: Request, seconds: float) -> schema.Answer[Any]:
             due = time.monotonic() + seconds
@@ -170,6 +173,7 @@ def scoring_routes(
                 with (
                     admission.admit(names, candidates, seconds=left) as ticket,
                     due_in(left - min(ANSWERING_SHARE * left, ANSWERING_MOST_S)),
+                    one_answer(),
                 ):
                     return await while_caller_waits(request, endpoint.work(score_request, ticket), left)
 

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rewright.service.core.admission import Admission
-from rewright.service.scorers.base import Caching, Queued, Replicated, Scorer, Scorers, Staged
+from rewright.service.scorers.base import Caching, Queued, Replicated, Scorers, Staged, layers
 
 _QUEUE_GAUGES = {
     "waiting": ("rewright_queue_depth", "Items waiting in a scorer's own queue."),
@@ -57,7 +56,7 @@ class ScorerState(Collector):
         yield rate
 
     def _queues(self) -> Iterator[Metric]:
-        states = [(s.name, s.queue_state()) for s in self._layers() if isinstance(s, Queued)]
+        states = [(s.name, s.queue_state()) for s in layers(self._scorers) if isinstance(s, Queued)]
         for field, (name, text) in _QUEUE_GAUGES.items():
             gauge = GaugeMetricFamily(name, text, labels=["scorer"])
             for scorer, state in states:
@@ -73,7 +72,7 @@ class ScorerState(Collector):
         labels = ["scorer", "stage"]
         items = CounterMetricFamily("rewright_stage_items", "Items that ended in a stage of a scorer.", labels=labels)
         seconds = CounterMetricFamily("rewright_stage_seconds", "Seconds spent in a stage of a scorer.", labels=labels)
-        for scorer in self._layers():
+        for scorer in layers(self._scorers):
             if isinstance(scorer, Staged):
                 for stage, cost in scorer.stage_costs().items():
                     items.add_metric([scorer.name, stage], cost.items)
@@ -86,7 +85,7 @@ class ScorerState(Collector):
             "rewright_cache_lookups", "Texts looked up in the score cache.", labels=["scorer", "found"]
         )
         errors = CounterMetricFamily("rewright_cache_errors", "Calls that the shared cache failed.", labels=["scorer"])
-        for scorer in self._layers():
+        for scorer in layers(self._scorers):
             if isinstance(scorer, Caching):
                 state = scorer.cache_state()
                 for found in ("here", "shared", "nowhere"):
@@ -96,22 +95,20 @@ class ScorerState(Collector):
         yield errors
 
     def _replicas(self) -> Iterator[Metric]:
-        count = GaugeMetricFamily("rewright_replicas", "Replicas of a remote scorer.", labels=["scorer", "state"])
-        retries = CounterMetricFamily(
-            "rewright_replica_retries", "Groups sent again after a replica failed them.", labels=["scorer"]
+        count = GaugeMetricFamily(
+            "rewright_replicas", "Replicas of a remote scorer, or servers of a judge.", labels=["scorer", "state"]
         )
-        for scorer in self._layers():
+        retries = CounterMetricFamily(
+            "rewright_replica_retries",
+            "Groups (of a judge: calls) sent again after a replica failed them.",
+            labels=["scorer"],
+        )
+        for scorer in layers(self._scorers):
             if isinstance(scorer, Replicated):
                 state = scorer.replica_state()
                 count.add_metric([scorer.name, "well"], state.well)
                 count.add_metric([scorer.name, "away"], state.away)
+                count.add_metric([scorer.name, "different"], state.different)
                 retries.add_metric([scorer.name], state.retries)
         yield count
         yield retries
-
-    def _layers(self) -> Iterator[Scorer[Any]]:
-        """Every scorer, and the one inside where a cache stands before it."""
-        for scorer in self._scorers:
-            yield scorer
-            if isinstance(scorer, Caching):
-                yield scorer.inner

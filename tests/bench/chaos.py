@@ -88,7 +88,7 @@ def check(sent: Sent, result: object, tally: Tally) -> bool:
     if unscored:
         for item in unscored:
             if not item.error.retryable:
-                tally.wrong.append(f"{group_id}: failed for good with {item.error.code}")
+                tally.wrong.append(f"{group_id}: failed forever with {item.error.code}")
             tally.sent_again[item.error.code] += 1
         return not all(item.error.retryable for item in unscored)
     found = [

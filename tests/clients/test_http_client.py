@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rewright.clients.http_client import AsyncRewardClient, RewardClient
+from rewright.clients import AsyncRewardClient, RewardClient
 from rewright.clients.transport import deadline
 from rewright.service.errors import (
     DeadlineExceeded,

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import torch
 
+from rewright.service.core.redaction import HIDDEN, redacted, secrets_in
 from rewright.service.errors import ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import load_tokenizer
 from rewright.service.models.forward.packing import Ids, Tree
@@ -87,10 +88,12 @@ class VllmBackbone:
         try:
             engine: Any = LLM(model=located.source, **arguments)
         except Exception as error:
-            why = " ".join((str(error).strip() or type(error).__name__).split())[:400]
+            why = " ".join((str(error).strip() or type(error).__name__).split())
+            for secret in secrets_in(arguments):
+                why = why.replace(secret, HIDDEN)
             raise SettingsError(
-                f"{setting}: vLLM cannot run {model!r} with {arguments}: {why}; change the model, `precision`, "
-                "`max_tokens` or `engine_args`, or use the backend torch"
+                f"{setting}: vLLM cannot run {model!r} with {redacted(arguments)}: {why[:400]}; change "
+                "the model, `precision`, `max_tokens` or `engine_args`, or use the backend torch"
             ) from error
         config = engine.llm_engine.model_config
         return cls(
@@ -106,7 +109,7 @@ class VllmBackbone:
 
 
 class VllmScorer:
-    """A `forward_ways.TargetScorer` over a running engine. Belongs to the thread that calls it.
+    """A `TargetScorer` over a running engine. Belongs to the thread that calls it.
 
     Raises `ScorerUnavailable` once the engine is dead.
     """
@@ -146,7 +149,7 @@ class VllmScorer:
         return [read(answer, len(prefix), ids) for answer, (prefix, ids) in zip(answers, pairs, strict=True)]
 
     def _generated(self, prompts: Any, asked: Any) -> Any:
-        """vLLM waits for ever for the answer of an engine that died, so the waiting is done aside, and watched."""
+        """vLLM waits forever for the answer of an engine that died, so the waiting is done aside, and watched."""
         answer: Future[Any] = Future()
 
         def ask() -> None:

@@ -8,7 +8,7 @@ in text: any other answer is `no_verdict`. An answer cut off by the judge's toke
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewright.service.schema import Failed
 from rewright.service.scorers.judge.prompt import JudgePrompt
@@ -19,7 +19,8 @@ NO_FAULT = "none"
 
 class _Token(BaseModel):
     token: str
-    logprob: float
+    # −∞ is the logarithm of 0. What is above 0 by more than rounding adds is no logarithm of a probability.
+    logprob: float = Field(le=0.01)
 
 
 class _FirstToken(_Token):

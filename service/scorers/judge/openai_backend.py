@@ -2,8 +2,10 @@
 
 Promises: for a prompt that asks for a label, one token a call and score = P(valid) normalised over the label tokens
 among the `TOP` likeliest, where the server gives log-probabilities; for one that asks for a rationale, a structured
-answer whose verdict comes last, or several samples of it. How answers are read: `judge_answers`. A judge that is down
-is `judge_unavailable`, never a verdict. Standard request fields only.
+answer whose verdict comes last, or several samples of it. How answers are read: `openai_answers`. A judge that is down,
+or that turns this service away (a rotated key, a moved address), is `judge_unavailable`, never a verdict and never the
+text's fault; it is told in `/v1/info`, in the detail of `/readyz`, in a metric and in the log. Standard request fields
+only.
 
 The server parses control tokens of its own template out of any text, and this side does not know its tokenizer, so
 spellings of the known families' control tokens are broken up by a space.
@@ -20,7 +22,7 @@ from typing import Any
 from rewright.service.core.request_context import seconds_left
 from rewright.service.errors import OutOfTime, ScorerUnavailable
 from rewright.service.schema import Failed, Group, JudgeGroup
-from rewright.service.scorers.base import failed
+from rewright.service.scorers.base import ReplicaState, failed
 from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
 from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
@@ -45,12 +47,12 @@ _CONTROL_TOKEN = re.compile(
 
 
 class OpenAIJudge:
-    """`contract.JudgeScorer` over HTTP.
+    """A judge over HTTP.
 
     base_urls: …/v1, several for failover. concurrency: calls under way at once. call_timeout_s: deadline of one call,
     retries included. both_orders: the mean of both orders of the labels. samples: answers drawn for each rationale.
-    Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected` (the
-    server says the request is wrong, for instance too long for its context).
+    Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected`
+    (every server refuses this text, for instance because it is too long for its context, and answers others).
     """
 
     name = "judge"
@@ -98,6 +100,15 @@ class OpenAIJudge:
     def last_worked(self) -> float | None:
         return self._last_worked
 
+    def troubles(self) -> list[str]:
+        return self._endpoints.troubles() if self._endpoints is not None else []
+
+    def replica_state(self) -> ReplicaState:
+        """Servers that answer and those in trouble; retries are counted in calls."""
+        away = len(self.troubles())
+        retries = self._endpoints.retries if self._endpoints is not None else 0
+        return ReplicaState(well=len(self._base_urls) - away, away=away, retries=retries)
+
     def describe(self) -> dict[str, Any]:
         return described("openai", self._model, self._prompt, self._threshold) | {
             "servers": len(self._base_urls),
@@ -136,7 +147,9 @@ class OpenAIJudge:
             return Failed.because("judge_unavailable", str(trouble), retryable=True)
         except Refused as trouble:
             return Failed.because(
-                "judge_rejected", f"the judge's server refused the request with HTTP {trouble.status}", retryable=False
+                "judge_rejected",
+                f"the judge's server refused this text with HTTP {trouble.status}, and answers others",
+                retryable=False,
             )
         self._last_worked = time.monotonic()
         item = read_answer(answer, self._prompt, self._threshold)
