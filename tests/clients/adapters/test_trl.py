@@ -165,7 +165,7 @@ def test_without_answers_and_with_columns_missing(server):
     assert call(rewards, ["nll=1"], answer=[None], more=["ignored"]) == [1.5]
     with pytest.raises(InvalidRequest, match="no column 'reference'"):
         call(rewards, ["nll=1"], reference=None)
-    with pytest.raises(InvalidRequest, match="'problem', row 0: holds NoneType"):
+    with pytest.raises(InvalidRequest, match="column 'problem', row 0: holds NoneType"):
         call(rewards, ["nll=1"], problem=[None])
 
 
