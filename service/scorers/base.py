@@ -41,7 +41,11 @@ class Scorer(Protocol[GroupResult_co]):
         """
 
     def describe(self) -> dict[str, Any]:
-        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
+        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`.
+
+        Replicas that say something else are not mixed, so what belongs to one process or moment (an id, a time) has no
+        place here; `device` and `way` may differ.
+        """
 
     def last_worked(self) -> float | None:
         """`time.monotonic()` of the last finished piece of work (a batch, not a request); None before the first."""
