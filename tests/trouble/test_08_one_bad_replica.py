@@ -90,9 +90,8 @@ def test_a_replica_that_is_well_again_is_back(bad):
                 await scorer.score(groups(8, start=next(number)))
             # While it is not well it stays away: being asked is not being taken back.
             asked = len(ill.asked)
-            if bad != "422":
-                await until(lambda: len(ill.asked) > asked + 2)
-                assert scorer.replica_state().away == 1
+            await until(lambda: len(ill.asked) > asked + 2)
+            assert scorer.replica_state().away == 1
             ill.change = None
             await until(lambda: not scorer.replica_state().away)
             before = ill.count("/v1/nll")
