@@ -96,7 +96,7 @@ def test_an_unknown_status_and_a_missing_field_are_refused(where, value):
         return reply.saying(said)
 
     with odd_pod(other, nll=PlainNll()) as server:
-        with RewardClient(server.url, deadline_s=5.0) as client, pytest.raises(InternalError, match="another shape"):
+        with RewardClient(server.url, deadline_s=5.0) as client, pytest.raises(InternalError, match="cannot be used"):
             client.nll([GROUP])
         scorers = gateway(dict.fromkeys(("verify", "judge", "nll", "diversity"), server.url))
         with serve_app(scorers) as front, front.client() as client:

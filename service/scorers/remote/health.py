@@ -32,6 +32,8 @@ STRIKES = 3
 """So many groups in a row that it could not score, while another replica could, and it is away."""
 PROOF_S = 20.0
 """Longest wait for a group that shows whether a replica works again."""
+PARTICULAR_S = 30.0
+"""A replica that refuses just that group is tried with real work after so long: it may take other groups only."""
 _INFO_BYTES = 4 << 20
 
 
@@ -88,11 +90,12 @@ async def _proof(replica: Replica, post: Post[Any]) -> Said | None:
     outcome = await send(post, replica, [probe()], tokens=False, seconds=PROOF_S)
     if isinstance(outcome, Answered) and not outcome.troubled:
         return outcome.said
-    if isinstance(outcome, Busy) or (isinstance(outcome, Refused) and not outcome.everything):
-        # It works, or takes another kind of group: only the work itself can tell.
+    away_s = time.monotonic() - (replica.away_since or 0.0)
+    particular = isinstance(outcome, Refused) and not outcome.everything
+    if isinstance(outcome, Busy) or (particular and away_s > PARTICULAR_S):
         return replica.said or NOTHING_SAID
     if isinstance(outcome, Broken | Refused):
-        replica.fails(outcome.reason, refuses=isinstance(outcome, Refused))
+        replica.fails(outcome.reason, refuses=isinstance(outcome, Refused) and outcome.everything)
     else:
         replica.fails("cannot score")
     return None
