@@ -73,17 +73,10 @@ def test_work_goes_to_the_replica_that_is_well(bad, sticky):
             for start in range(0, 90, 30):
                 found = await scorer.score(groups(30, start=start))
                 assert nlls(found) == [[1.0, 2.0]] * 30
-<<<<<<< HEAD
-            # Not forever: with three posts that it refused it is left alone but for being asked whether it is back.
-            await until(lambda: scorer.replica_state()[:2] == (1, 1))
-            assert well.url not in " ".join(scorer.troubles())
-            assert ill.url in " ".join(scorer.troubles())
-=======
             # Not forever: after three groups that it could not score it is only asked whether it is back.
             numbers = itertools.count(1000, 8)
-            while [ill.url in line for line in scorer.replica_troubles()] != [True]:
+            while [ill.url in line for line in scorer.troubles()] != [True]:
                 assert nlls(await scorer.score(groups(8, start=next(numbers)))) == [[1.0, 2.0]] * 8
->>>>>>> h17-remote
 
         run(remote_nll(ill.url, well.url, sticky=sticky), scenario)
 
