@@ -92,7 +92,7 @@ def test_a_replica_that_is_well_again_is_back(bad):
             # While it is not well it stays away: being asked is not being taken back.
             asked = len(ill.asked)
             await until(lambda: len(ill.asked) > asked + 2, seconds=60)
-            assert any(ill.url in line for line in scorer.replica_troubles())
+            assert any(ill.url in line for line in scorer.troubles())
             ill.change = None
             await until(lambda: not scorer.replica_state().away, seconds=60)
             before = ill.count("/v1/nll")
