@@ -30,7 +30,7 @@ LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
-  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving bench-build clean
+  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving chaos bench-build clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -79,6 +79,9 @@ bench-serving: $(STAMP)   ## the service under load and in pieces: rates, overlo
 
 soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: memory and lost requests, minute by minute
 	$(PY) tests/bench/serving_soak.py
+
+chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and the judge are killed; half an hour at most
+	$(PY) tests/bench/chaos.py
 
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py
@@ -144,6 +147,8 @@ constraints: $(STAMP)     ## the newest versions that fit together, for every Py
 
 # All but torch, where no build of it can be had: the clients, and the service without its models.
 WITHOUT_TORCH := build/without-torch
+TESTS_WITHOUT_TORCH := tests/clients tests/packaging tests/test_imports.py $(addprefix tests/service/,core http \
+  mathematics ops reward test_backoff.py test_settings.py scorers/remote scorers/test_cached.py scorers/verify)
 test-without-torch:       ## the tests that need no torch, in an environment without it; for any Python: PYTHON=python3.13
 	$(PYTHON) -m venv --clear $(WITHOUT_TORCH)
 	echo "torch; python_version < '3'" > $(WITHOUT_TORCH)/overrides.txt

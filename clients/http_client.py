@@ -25,7 +25,7 @@ Not covered: streaming, and what a number means (`rewright.service.schema`).
 
 import asyncio
 import functools
-import json
+import math
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from rewright.clients.transport.answers import json_object
 from rewright.clients.transport.background_loop import BackgroundLoop
 from rewright.clients.transport.batches import named, parsed_rule
 from rewright.clients.transport.deadline import Deadline
@@ -42,7 +43,7 @@ from rewright.clients.transport.replicas import Replicas
 from rewright.clients.transport.retrying import RetryingTransport
 from rewright.clients.transport.scoring_call import BatchLimits, Scores, ScoringCall
 from rewright.clients.transport.unanswered import UnansweredRewardGroup
-from rewright.service.errors import InternalError, InvalidRequest
+from rewright.service.errors import InvalidRequest
 from rewright.service.schema import (
     AnyGroup,
     DiversityGroup,
@@ -56,6 +57,7 @@ from rewright.service.schema import (
 )
 
 CONNECT_S = 5.0
+INFO = "/v1/info"
 Groups: TypeAlias = Sequence[Group | dict[str, Any]]
 RewardScores: TypeAlias = Scores[RewardGroup | UnansweredRewardGroup]
 
@@ -89,7 +91,8 @@ class AsyncRewardClient:
 
     deadline_s: seconds for a whole call, None for no limit; patience_s: a call also ends when no group was settled for
     so long; request_s: longest wait for one request (the service has a limit of its own); concurrency: requests under
-    way at once; batch_candidates, batch_characters: the most one request holds, unless a single group is larger.
+    way at once; batch_candidates, batch_characters: the most one request holds, unless a single group is larger;
+    longest_pause_s: no pause between tries is longer, whatever a Retry-After asks for.
 
     Raises `InvalidRequest` for arguments that cannot work. Close it with `aclose`, or use it as a context manager,
     which several tasks of a loop may do at once: the last to leave closes the connections.
@@ -106,6 +109,7 @@ class AsyncRewardClient:
         concurrency: int = 8,
         batch_candidates: int = 32,
         batch_characters: int = 2_000_000,
+        longest_pause_s: float = 60.0,
     ) -> None:
         numbers = {
             "deadline_s": deadline_s,
@@ -114,13 +118,15 @@ class AsyncRewardClient:
             "concurrency": concurrency,
             "batch_candidates": batch_candidates,
             "batch_characters": batch_characters,
+            "longest_pause_s": longest_pause_s,
         }
         for name, value in numbers.items():
-            if value is not None and not value > 0:
-                raise InvalidRequest(f"{name} must be above 0, not {value}")
+            if value is not None or name not in ("deadline_s", "patience_s"):
+                _check_positive(name, value)
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise InvalidRequest("api_key holds characters that no HTTP header can carry; is there a line end in it?")
-        self._replicas = Replicas(base_urls)
+        self._replicas = Replicas(base_urls, longest_pause_s=longest_pause_s)
+        self._longest_pause_s = longest_pause_s
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._deadline_s = deadline_s
         self._patience_s = patience_s
@@ -132,23 +138,30 @@ class AsyncRewardClient:
     async def reward(
         self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> RewardScores:
-        """The gated reward with every component (eq. 3)."""
+        """The gated reward of each candidate with every component (eq. 3).
+
+        One result per group in order, and in it one per candidate. rule: the weights and the variant, None for the
+        defaults; deadline_s: in place of the client's, for this call. Errors: see the module.
+        """
         return await self._score("reward", RewardGroup, groups, deadline_s, rule=parsed_rule(rule))
 
     async def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
-        """v_ans (eq. 4)."""
+        """v_ans of each candidate (eq. 4), as `correct`. Order, deadline and errors as for `reward`."""
         return await self._score("verify", VerifyGroup, groups, deadline_s)
 
     async def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
-        """v_rea (eq. 4)."""
+        """v_rea of each candidate (eq. 4), as `valid`. Order, deadline and errors as for `reward`."""
         return await self._score("judge", JudgeGroup, groups, deadline_s)
 
     async def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
-        """Length-normalised NLL under π0 (eq. 6), nats per token; `tokens` adds every token's log-probability."""
+        """Length-normalised NLL of each candidate under π0 (eq. 6), nats per token.
+
+        tokens: with every token's log-probability, in nats. Order, deadline and errors as for `reward`.
+        """
         return await self._score("nll", NllGroup, groups, deadline_s, tokens=tokens)
 
     async def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
-        """r_div and D (eq. 9 to 12)."""
+        """r_div of each candidate, and D of the group (eq. 9 to 12). Order, deadline and errors as for `reward`."""
         return await self._score("diversity", DiversityGroup, groups, deadline_s)
 
     async def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
@@ -162,16 +175,13 @@ class AsyncRewardClient:
         return await self._score(name, RESULTS.get(name, AnyGroup), groups, deadline_s)
 
     async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
-        """The service's resolved, secret-free configuration and models."""
+        """The service's resolved, secret-free configuration and models.
+
+        Raises `InternalError` for an answer that is no JSON object; other errors and the deadline as for `reward`.
+        """
         deadline = self._deadline(deadline_s)
-        content = await self._transport(deadline).ask("GET", "/v1/info")
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise InternalError("/v1/info answered something that is no JSON object; is the address right?")
-        return answer
+        read = functools.partial(json_object, path=INFO)
+        return await self._transport(deadline).ask("GET", INFO, read=read)
 
     async def aclose(self) -> None:
         """Give the connections of this loop back."""
@@ -202,12 +212,16 @@ class AsyncRewardClient:
             deadline=deadline,
             slots=self._mine().slots,
             limits=self._limits,
+            longest_pause_s=self._longest_pause_s,
             **options,
         )
         return await call.run(named(groups))
 
     def _deadline(self, deadline_s: float | None) -> Deadline:
-        return Deadline(deadline_s=deadline_s or self._deadline_s, patience_s=self._patience_s)
+        if deadline_s is None:
+            return Deadline(deadline_s=self._deadline_s, patience_s=self._patience_s)
+        _check_positive("deadline_s", deadline_s)
+        return Deadline(deadline_s=deadline_s, patience_s=self._patience_s)
 
     def _transport(self, deadline: Deadline) -> RetryingTransport:
         return RetryingTransport(self._replicas, self._mine().pool, deadline=deadline, request_s=self._request_s)
@@ -227,6 +241,12 @@ class AsyncRewardClient:
         return mine
 
 
+def _check_positive(name: str, value: object) -> None:
+    # True is a number to Python.
+    if not (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf):
+        raise InvalidRequest(f"{name} must be a number above 0, not {value!r}")
+
+
 class RewardClient:
     """The same client for sync code: same arguments, methods, results and errors as `AsyncRewardClient`."""
 
@@ -237,18 +257,23 @@ class RewardClient:
     def reward(
         self, groups: Groups, *, rule: Rule | Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> RewardScores:
+        """As `AsyncRewardClient.reward`."""
         return self._loop.run(self._client.reward(groups, rule=rule, deadline_s=deadline_s))
 
     def verify(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[VerifyGroup]:
+        """As `AsyncRewardClient.verify`."""
         return self._loop.run(self._client.verify(groups, deadline_s=deadline_s))
 
     def judge(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[JudgeGroup]:
+        """As `AsyncRewardClient.judge`."""
         return self._loop.run(self._client.judge(groups, deadline_s=deadline_s))
 
     def nll(self, groups: Groups, *, tokens: bool = False, deadline_s: float | None = None) -> Scores[NllGroup]:
+        """As `AsyncRewardClient.nll`."""
         return self._loop.run(self._client.nll(groups, tokens=tokens, deadline_s=deadline_s))
 
     def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
+        """As `AsyncRewardClient.diversity`."""
         return self._loop.run(self._client.diversity(groups, deadline_s=deadline_s))
 
     def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
@@ -256,6 +281,7 @@ class RewardClient:
         return self._loop.run(self._client.score(name, groups, deadline_s=deadline_s))
 
     def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
+        """As `AsyncRewardClient.info`."""
         return self._loop.run(self._client.info(deadline_s=deadline_s))
 
     def close(self) -> None:

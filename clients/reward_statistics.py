@@ -21,11 +21,12 @@ SPREAD_FROM = 3
 
 
 def statistics_of(groups: Sequence[AnyRewardGroup]) -> dict[str, float]:
-    """Name → value, without the names that have no value here (no nll where no candidate is feasible).
+    """The numbers of all candidates of the groups together, name → value.
 
-    total, yield (r_task), v_ans, v_rea (of those judged), nll (nats per token), r_dist, r_div, diversity (D of groups
-    with two or more members), in_group_std/…, signals/…, scores/… (of further scorers), failed (share of all
-    candidates), failed_groups (share of groups with a failed member).
+    A name that has no value here is left out (no nll where no candidate is feasible). The names are total (eq. 3),
+    yield (r_task), v_ans, v_rea (of those judged), nll (nats per token), r_dist, r_div, diversity (D of groups with two
+    or more members), in_group_std/…, signals/…, scores/… (of further scorers), failed (share of all candidates),
+    failed_groups (share of groups with a failed member).
     """
     items: list[AnyCandidate] = [item for group in groups for item in group.candidates]
     scored = [item for item in items if isinstance(item, RewardScored)]
@@ -67,6 +68,7 @@ def outcomes(groups: Iterable[AnyRewardGroup]) -> Counter[str]:
 
 
 def outcome(item: AnyCandidate) -> str:
+    """The gate where the candidate ended, or the code with which it failed."""
     return item.gate if isinstance(item, RewardScored) else item.error.code
 
 

@@ -68,6 +68,8 @@ async def _serve(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             http=bounded(connections_that_fit()),
+            # The app has none; uvicorn's own end of it is a traceback where a second signal ends the process.
+            lifespan="off",
             # Whatever was let in is done, or past its deadline, by then.
             timeout_graceful_shutdown=math.ceil(settings.longest_s) + 1,
         )

@@ -4,6 +4,13 @@ One body serves all scoring endpoints (`ScoreRequest`); each answers the same gr
 result a candidate in the same order, never an echo of the texts. A candidate that could not be scored is `Failed`:
 data, with a code, and never a number.
 
+Every number of a result is finite and in its range, so that reading an answer refuses what no score can be. Whoever
+writes is held to it by the same models: a scorer whose number is out of range answers `Failed`, code `not_finite`.
+
+Readers ignore fields that they do not know, on every level of an answer, so that either side may be the newer one; a
+request is held to the fields there are. What is added raises `WIRE`, which answers tell; what would change or take away
+a field needs another path than `/v1`. An unknown status, verdict or gate is refused.
+
 Not covered here: what a number means (`rewright.service.reward.rule`), how failures of whole requests read
 (`rewright.service.errors`).
 """
@@ -12,6 +19,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -39,15 +47,43 @@ Gate = Literal[
 AnswerVerdict = Literal["correct", "wrong", "no_answer", "undecided"]
 JudgeVerdict = Literal["valid", "invalid", "no_verdict"]
 
+LARGEST_SCORE = 1e12
+"""No number of a further scorer is larger, whichever its sign,"""
+LARGEST_TOTAL = 1e15
+"""and no total: float32 holds its square, which deviations of a group are made of."""
+NOT_FINITE = "not_finite"
+"""Code of a candidate whose number is no number, or out of the range that such a number has."""
 
-class _Wire(BaseModel):
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# In [0, 1] but for what embeddings of unit length are off by.
+Diversity = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
+# A mean log-probability may be above 0 by what a forward pass rounds, and no model's is below by so much.
+Nll = Annotated[float, Field(ge=-0.01, le=1e6, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE, allow_inf_nan=False)]
+Total = Annotated[float, Field(ge=-LARGEST_TOTAL, le=LARGEST_TOTAL, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+WIRE = 1
+"""Version of this language: raised when a field is added to it."""
+
+
+class _Asked(BaseModel):
+    """What a caller sends: a field that is unknown is a mistake of theirs, and is named."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Told(BaseModel):
+    """What a service answers: it may be newer than its reader."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-class Group(_Wire):
+class Group(_Asked):
     """The K candidates of one problem, S_x of arXiv 2602.11220."""
 
     id: str | None = Field(None, min_length=1, max_length=512, description="Unique in a request; absent: the index.")
@@ -72,7 +108,7 @@ class Group(_Wire):
         return self
 
 
-class Guards(_Wire):
+class Guards(_Asked):
     """Limits on the signals that shut the gate of a candidate past them (method: signals). Off unless set."""
 
     max_n_tokens: int | None = Field(None, ge=1)
@@ -82,7 +118,7 @@ class Guards(_Wire):
     max_copied: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
-class Rule(_Wire):
+class Rule(_Asked):
     """How components become `total` (eq. 3 and the paper's ablations)."""
 
     variant: Variant = "full"
@@ -96,7 +132,7 @@ class Rule(_Wire):
     guards: Guards = Guards()
 
 
-class ScoreRequest(_Wire):
+class ScoreRequest(_Asked):
     """The one body of all endpoints; what an endpoint does not need is optional there."""
 
     groups: list[Group] = Field(min_length=1, fail_fast=True)
@@ -125,7 +161,7 @@ class ScoreRequest(_Wire):
 # --- results per candidate --------------------------------------------------------------------------------------------
 
 
-class ItemError(_Wire):
+class ItemError(_Told):
     """Why one candidate has no score. `retryable`: the same group may be scored when sent again whole."""
 
     code: str
@@ -133,7 +169,7 @@ class ItemError(_Wire):
     retryable: bool
 
 
-class Failed(_Wire):
+class Failed(_Told):
     """A candidate without a score. It has no number: failure is never 0.0."""
 
     status: Literal["failed"] = "failed"
@@ -144,7 +180,7 @@ class Failed(_Wire):
         return cls(error=ItemError(code=code, message=message, retryable=retryable))
 
 
-class VerifyScored(_Wire):
+class VerifyScored(_Told):
     """v_ans of eq. 4: `correct` is true exactly for the verdict `correct`."""
 
     status: Literal["scored"] = "scored"
@@ -153,51 +189,53 @@ class VerifyScored(_Wire):
     extracted: str | None = Field(None, description="The final answer as found in the candidate.")
 
 
-class JudgeScored(_Wire):
+class JudgeScored(_Told):
     """v_rea of eq. 4: `valid` is true exactly for the verdict `valid`."""
 
     status: Literal["scored"] = "scored"
     valid: bool
-    score: float | None = Field(None, description="P(valid) where the judge gives one, in [0, 1].")
+    score: Share | None = Field(None, description="P(valid) where the judge gives one, in [0, 1].")
     verdict: JudgeVerdict
     rationale: str | None = None
 
 
-class TokenLogprob(_Wire):
+class TokenLogprob(_Told):
     """One scored token: its text and log π0(token | x, tokens before it), in nats."""
 
     text: str
-    logprob: float
+    logprob: float = Field(ge=-1e6, le=0.01, allow_inf_nan=False)
 
 
-class NllScored(_Wire):
+class NllScored(_Told):
     """ℓ_dist of eq. 6, in nats per token."""
 
     status: Literal["scored"] = "scored"
-    nll: float
-    n_tokens: int = Field(description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored.")
+    nll: Nll
+    n_tokens: int = Field(
+        ge=1, description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored."
+    )
     control_tokens: bool = Field(
         False, description="The candidate's text spells a control token of π0; it was scored as ordinary text."
     )
     tokens: list[TokenLogprob] | None = Field(None, exclude_if=lambda tokens: tokens is None)
 
 
-class DiversityScored(_Wire):
+class DiversityScored(_Told):
     """r_div of eq. 12; null for a candidate outside S_x⁺."""
 
     status: Literal["scored"] = "scored"
-    r_div: float | None
-    windows: int | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
+    r_div: Diversity | None
+    windows: Count | None = Field(None, description="How many embedder windows the text needed; null if not embedded.")
 
 
-class ScalarScored(_Wire):
+class ScalarScored(_Told):
     """One number per candidate: what further scorers answer, and what `Rule.weights` may count."""
 
     status: Literal["scored"] = "scored"
-    score: FiniteFloat
+    score: Score
 
 
-class AnyScored(_Wire):
+class AnyScored(_Told):
     """A scored candidate of a scorer that the reader does not know: whatever it says is kept as it came.
 
     score: its number, where it is a scorer of one number per candidate.
@@ -206,42 +244,44 @@ class AnyScored(_Wire):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     status: Literal["scored"] = "scored"
-    score: FiniteFloat | None = None
+    score: Score | None = None
 
 
-class Signals(_Wire):
+class Signals(_Told):
     """What to watch for reward hacking. Counted in words and punctuation marks of the text itself, so that the numbers
     are the same whatever the backbone and come with every candidate, whether or not it passed the gate."""
 
-    n_tokens: int = Field(description="Words and punctuation marks.")
-    length_ratio: float | None = Field(description="n_tokens over that of the reference; null without a reference.")
-    repeated: float = Field(description="Share of 8-grams that occurred earlier in the candidate, in [0, 1].")
-    copied: float | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
+    n_tokens: Count = Field(description="Words and punctuation marks.")
+    length_ratio: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        description="n_tokens over that of the reference; null without a reference."
+    )
+    repeated: Share = Field(description="Share of 8-grams that occurred earlier in the candidate, in [0, 1].")
+    copied: Share | None = Field(description="Share of 8-grams that stand in the reference too; null without one.")
 
 
-class Components(_Wire):
+class Components(_Told):
     """Everything that `total` is made of, and null for what was not computed."""
 
     r_task: Literal[0, 1] | None = None
     v_ans: Literal[0, 1] | None = None
     v_rea: Literal[0, 1] | None = None
-    nll: float | None = Field(None, description="eq. 6, nats per token.")
-    nll_z: float | None = Field(None, description="eq. 7.")
-    r_dist: float | None = Field(None, description="eq. 8, in (0, 1).")
-    r_div: float | None = Field(None, description="eq. 12, in [0, 1].")
-    scores: dict[str, float] = Field(
+    nll: Nll | None = Field(None, description="eq. 6, nats per token.")
+    nll_z: FiniteFloat | None = Field(None, description="eq. 7.")
+    r_dist: Share | None = Field(None, description="eq. 8, in (0, 1).")
+    r_div: Diversity | None = Field(None, description="eq. 12, in [0, 1].")
+    scores: dict[str, Score] = Field(
         {}, description="Numbers of the further scorers in `rule.weights`.", exclude_if=lambda scores: not scores
     )
     signals: Signals
 
 
-class _Rewarded(_Wire):
+class _Rewarded(_Told):
     status: Literal["scored"] = "scored"
-    total: float = Field(description="eq. 3.")
+    total: Total = Field(description="eq. 3.")
     gate: Gate
 
 
-class _Unrewarded(_Wire):
+class _Unrewarded(_Told):
     status: Literal["failed"] = "failed"
     total: None = None
     gate: None = None
@@ -268,7 +308,7 @@ _Any = Annotated[AnyScored | Failed, Field(discriminator="status")]
 _Reward = Annotated[RewardScored | RewardFailed, Field(discriminator="status")]
 
 
-class GroupScores(_Wire, Generic[Item]):
+class GroupScores(_Told, Generic[Item]):
     """One result per candidate, in the order of the request."""
 
     id: str
@@ -288,7 +328,9 @@ class NllGroup(GroupScores[_Nll]):
 
 
 class DiversityGroup(GroupScores[_Diversity]):
-    diversity: float | None = Field(description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored.")
+    diversity: Diversity | None = Field(
+        description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored."
+    )
 
 
 class AnyGroup(GroupScores[_Any]):
@@ -298,11 +340,13 @@ class AnyGroup(GroupScores[_Any]):
 
 
 class RewardGroup(GroupScores[_Reward]):
-    feasible: int = Field(description="m = |S_x⁺|.")
-    failed: int = Field(description="Candidates without a reward.")
-    nll_mean: float | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
-    nll_std: float | None = Field(description="σ_x of eq. 7 (population), before the floor `min_std`.")
-    diversity: float | None = Field(description="D(S_x⁺) of eq. 10.")
+    feasible: Count = Field(description="m = |S_x⁺|.")
+    failed: Count = Field(description="Candidates without a reward.")
+    nll_mean: Nll | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
+    nll_std: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = Field(
+        description="σ_x of eq. 7 (population), before the floor `min_std`."
+    )
+    diversity: Diversity | None = Field(description="D(S_x⁺) of eq. 10.")
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -310,15 +354,26 @@ class RewardGroup(GroupScores[_Reward]):
 GroupResult = TypeVar("GroupResult")
 
 
-class ServedBy(_Wire):
+def _known_of_rule(told: Any) -> Any:
+    """A rule told by a newer service, without what is unknown here."""
+    if not isinstance(told, dict):
+        return told
+    known = {name: value for name, value in told.items() if name in Rule.model_fields}
+    if isinstance(guards := known.get("guards"), dict):
+        known["guards"] = {name: value for name, value in guards.items() if name in Guards.model_fields}
+    return known
+
+
+class ServedBy(_Told):
     """Who computed it, so that a number can be traced: version, rule (for /v1/reward) and models."""
 
     version: str
-    rule: Rule | None = None
+    wire: int = Field(0, description="Version of the wire language; 0 where the service is older than this field.")
+    rule: Annotated[Rule, BeforeValidator(_known_of_rule)] | None = None
     scorers: dict[str, dict[str, Any]]
 
 
-class Answer(_Wire, Generic[GroupResult]):
+class Answer(_Told, Generic[GroupResult]):
     groups: list[GroupResult]
     served_by: ServedBy
 
@@ -327,7 +382,7 @@ class RewardAnswer(Answer[RewardGroup]):
     pass
 
 
-class ErrorBody(_Wire):
+class ErrorBody(_Told):
     """`detail`, for a 422: the places that were wrong, each with its fix."""
 
     code: str
@@ -336,7 +391,7 @@ class ErrorBody(_Wire):
     detail: Any = None
 
 
-class ErrorAnswer(_Wire):
+class ErrorAnswer(_Told):
     """The one shape of every answer that is not a 200."""
 
     error: ErrorBody

@@ -116,13 +116,16 @@ class Settings(BaseSettings):
     @classmethod
     def _one_scorer_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
         name, blocks = values.get("only"), values.get("scorers", {})
-        if name is None or not isinstance(blocks, Mapping):
+        if not name or not isinstance(blocks, Mapping):
             return values
         names = [spec.name for spec in cls.specs]
         if name not in names:
             raise ValueError(f"only: {name!r} is no scorer; choose one of {', '.join(names)}")
+        mine = blocks.get(name) or {}
+        if not isinstance(mine, Mapping):
+            return values
         # Pods and gateway may share one file: where it sends the gateway, this process is.
-        mine = {key: value for key, value in dict(blocks.get(name, {})).items() if key != "url"}
+        mine = {key: value for key, value in mine.items() if key != "url"}
         return {**values, "scorers": {other: {"where": "off"} for other in names} | {name: {**mine, "where": "local"}}}
 
     @model_validator(mode="after")

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
+from rewright.service.core.logs import exception_location
 from rewright.service.core.redaction import redacted
 from rewright.service.errors import RewrightError, SettingsError
 from rewright.service.models.sharing import SharedModels
 from rewright.service.schema import Failed
 from rewright.service.scorers.base import Scorer, Scorers, warnings
 from rewright.service.scorers.probe import probe
+from rewright.service.scorers.registry import BUILT_IN, told
 from rewright.service.scorers.spec import Building, ScorerSettings, ScorerSpec
 from rewright.service.settings import Settings
 
@@ -31,7 +33,8 @@ async def opened_scorers(settings: Settings) -> AsyncIterator[Scorers]:
         for scorer in scorers:
             log.info("opening %s", scorer.name)
             stack.push_async_callback(scorer.close)
-            await scorer.open()
+            with _named(settings, scorer.name):
+                await scorer.open()
             log.info("opened %s: %s", scorer.name, redacted(scorer.describe()))
         for scorer in scorers:
             if scorer.name in scorers.local:
@@ -69,7 +72,8 @@ def _builder(settings: Settings) -> Callable[[ScorerSpec], Scorer[Any] | None]:
             return None
         if block.where == "remote":
             return _remote(spec, block, settings)
-        scorer = spec.build(Building(block, models, remembered=settings.cache.entries))
+        with _named(settings, spec.name):
+            scorer = spec.build(Building(block, models, remembered=settings.cache.entries))
         return _remembering(spec, scorer, settings) if spec.cacheable and settings.cache.entries else scorer
 
     return build
@@ -98,7 +102,25 @@ def _remembering(spec: ScorerSpec, scorer: Scorer[Any], settings: Settings) -> S
 
     url = settings.cache.redis_url
     shared = SharedStore(url.get_secret_value()) if url is not None else None
-    return CachedScorer(scorer, spec, entries=settings.cache.entries, shared=shared)
+    own = settings.block(spec.name).model_dump(mode="json", exclude=set(ScorerSettings.model_fields))
+    # A plug-in may forget to describe what its numbers depend on; built-in scorers do not, and their settings of speed
+    # must not divide what pods share.
+    about = {} if spec in BUILT_IN else {"version": spec.version, "settings": own}
+    return CachedScorer(scorer, spec, entries=settings.cache.entries, shared=shared, about=about)
+
+
+@contextmanager
+def _named(settings: Settings, name: str) -> Iterator[None]:
+    """Whatever a plug-in raises at the start is a `SettingsError` that names it. A built-in scorer's bug stays one."""
+    try:
+        yield
+    except RewrightError:
+        raise
+    except Exception as error:
+        (spec,) = (spec for spec in settings.specs if spec.name == name)
+        if spec in BUILT_IN:
+            raise
+        raise SettingsError(f"scorers.{name}: the plug-in of {spec.version} cannot start: {told(error)}") from error
 
 
 async def _warm_up(scorer: Scorer[Any]) -> None:
@@ -106,6 +128,9 @@ async def _warm_up(scorer: Scorer[Any]) -> None:
         (result,) = await scorer.score([probe()])
     except RewrightError as trouble:
         log.error("%s could not score its warm-up: %s", scorer.name, trouble.message)
+        return
+    except Exception as error:
+        log.error("%s could not score its warm-up: it raised %s", scorer.name, exception_location(error))
         return
     item = result.candidates[0]
     if isinstance(item, Failed):

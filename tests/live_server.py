@@ -41,12 +41,12 @@ def free_port() -> int:
 
 @contextmanager
 def serve_process(environment: Mapping[str, str], *, interpreter: str = sys.executable) -> Iterator[LiveServer]:
-    """`python -m rewright.service` on loopback, ready; ended by SIGTERM. Fails with the server's log if it does not
-    come up.
+    """`python -m rewright.service` on loopback, ready; ended by SIGTERM, without turning callers away first unless the
+    environment says so. Fails with the server's log if it does not come up.
     """
     port = free_port()
     log = Path(os.environ.get("TMPDIR", "/tmp")) / f"rewright-test-{port}.log"  # noqa: S108
-    full = {**os.environ, "HF_HUB_OFFLINE": "1", "REWRIGHT_PORT": str(port), **environment}
+    full = {**os.environ, "HF_HUB_OFFLINE": "1", "REWRIGHT_PORT": str(port), "REWRIGHT_LEAVE_S": "0", **environment}
     with log.open("wb") as out:
         process = subprocess.Popen([interpreter, "-m", "rewright.service"], env=full, cwd=ROOT, stdout=out, stderr=out)
     server = LiveServer(f"http://127.0.0.1:{port}", process, log)
@@ -74,7 +74,7 @@ def _wait_until_ready(server: LiveServer) -> None:
                 return
         except httpx.TransportError:
             pass
-        time.sleep(0.2)
+        time.sleep(0.05)
     raise AssertionError(f"the service did not come up:\n{server.log.read_text()[-4000:]}")
 
 

@@ -25,13 +25,18 @@ from rewright.service.schema import (
 )
 from rewright.service.scorers.base import Scorers
 
+NEVER = 3600.0
+"""A delay that no test waits for."""
+
 
 def said(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split() if "=" in part)
 
 
 class PlainScorer:
-    """Common to all four: counts what it was asked, waits `delay` seconds, raises `trouble` when set."""
+    """Common to all four: counts what it was asked, waits `delay` seconds, raises `trouble` when set. `begun` and
+    `cancelled` count calls.
+    """
 
     name = ""
 
@@ -39,6 +44,7 @@ class PlainScorer:
         self.delay = delay
         self.trouble = trouble
         self.asked: list[str] = []
+        self.begun = 0
         self.cancelled = 0
         self._worked: float | None = None
 
@@ -53,6 +59,7 @@ class PlainScorer:
         return self._worked
 
     async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[Any]:
+        self.begun += 1
         try:
             await asyncio.sleep(self.delay)
         except asyncio.CancelledError:

@@ -33,7 +33,6 @@ ROOMS = {
         "rewright.service.reward",
         "rewright.service.core",
         "rewright.service.scorers.base",
-        "rewright.service.scorers.registry",
         *WIRE,
     ),
 }

@@ -38,8 +38,3 @@ class ServiceTrouble(TrainerError):
 
 class Stopped(TrainerError):
     pass
-
-
-def first_line(error: BaseException) -> str:
-    """What a library says of its trouble, without the rest of its story; its name where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

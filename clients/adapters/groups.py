@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rewright.clients.transport.batches import text_trouble
 from rewright.service.errors import InvalidRequest
 from rewright.service.schema import Group
 
@@ -49,12 +50,14 @@ def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, fix: str)
     """The rows as groups of `num_generations` members each, in order of first appearance.
 
     Raises `PartialGroup`, whose message ends with `fix` (the trainer's setting to change), where a key's rows are no
-    multiple of `num_generations`; `InvalidRequest` where rows of one key differ in problem, reference or answer.
+    multiple of `num_generations`; `InvalidRequest` where rows of one key differ in problem, reference or answer, and
+    for a row that holds something else than text.
     """
     if num_generations < 1:
         raise InvalidRequest(f"num_generations must be at least 1, not {num_generations}")
     rows_of: dict[Hashable, list[int]] = {}
     for row, rollout in enumerate(rollouts):
+        _check_texts(row, rollout)
         rows_of.setdefault(rollout.key, []).append(row)
     members: list[list[int]] = []
     for rows in rows_of.values():
@@ -75,6 +78,13 @@ def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, fix: str)
     return Grouping(
         [_group(str(index), [rollouts[row] for row in rows]) for index, rows in enumerate(members)], members
     )
+
+
+def _check_texts(row: int, rollout: Rollout) -> None:
+    for name in ("problem", "reference", "candidate", "answer"):
+        value = getattr(rollout, name)
+        if not (name == "answer" and value is None) and (trouble := text_trouble(value)) is not None:
+            raise InvalidRequest(f"row {row}, {name}: {trouble}")
 
 
 def _shared(rollout: Rollout) -> tuple[str, str, str | None]:

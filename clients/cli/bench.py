@@ -19,6 +19,7 @@ import httpx
 from pydantic import ValidationError
 
 from rewright.clients.cli.bench_groups import BENCH_GROUPS
+from rewright.clients.cli.interrupt import run_interruptible
 from rewright.clients.cli.jsonl import groups_of
 from rewright.clients.cli.options import add_api_key_file, add_rule, api_key_of, positive, positive_count, rule_of
 from rewright.clients.cli.progress import ProgressBar
@@ -42,6 +43,7 @@ KEPT_GROUPS = 10_000
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `rewright bench` and its options."""
     parser = commands.add_parser(
         "bench",
         help="measure a service under load",
@@ -68,6 +70,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(options: argparse.Namespace) -> int:
+    """Measure, and print the report even after an interrupt; the exit status that `DESCRIPTION` names.
+
+    Raises errors of `rewright.service.errors` for a service that is not there, and for groups that are none.
+    """
     groups = _groups(options)
     api_key = api_key_of(options)
     # A dead address or a wrong key should be an error, not a measurement.
@@ -76,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = options.seconds or (None if options.requests else 10.0)
     load = _Load(options, groups, api_key, seconds)
     try:
-        asyncio.run(load.run())
+        run_interruptible(load.run())
     finally:
         load.report()
     return 0 if load.is_well() else 1
@@ -121,6 +127,7 @@ class _Load:
         self._took = 0.0
 
     async def run(self) -> None:
+        """Post until the requests or the seconds are used up."""
         options = self._options
         timeout = httpx.Timeout(options.request_s, connect=CONNECT_S)
         limits = httpx.Limits(max_connections=options.concurrency)
@@ -133,9 +140,11 @@ class _Load:
                     self._took = time.monotonic() - self._began
 
     def is_well(self) -> bool:
+        """Whether every request was answered with 200 and every candidate scored; false where nothing was asked."""
         return bool(self._tally.statuses) and set(self._tally.statuses) == {"200"} and not self._tally.failed
 
     def report(self) -> None:
+        """Print rates, latencies in seconds, statuses and the reward's statistics, as one table."""
         tally, took = self._tally, self._took or 1e-9
         numbers = statistics_of(tally.kept)
         rows: list[Row] = [

@@ -9,6 +9,7 @@ from rewright.clients.http_client import RewardClient
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `rewright info` and its options."""
     parser = commands.add_parser(
         "info",
         help="show a service's models and settings",
@@ -21,6 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(options: argparse.Namespace) -> int:
+    """Print; 0. Raises errors of `rewright.service.errors` where the service does not answer."""
     with RewardClient(options.url, api_key=api_key_of(options), deadline_s=options.deadline_s) as client:
         info = client.info()
     print(json.dumps(info, indent=2, ensure_ascii=False))

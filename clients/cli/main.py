@@ -15,6 +15,7 @@ Exit status: 0 well; 1 something could not be scored, or the service failed; 2 t
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -37,7 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(options)
     except SystemExit as done:  # argparse has spoken
         return done.code if isinstance(done.code, int) else 2
-    except (KeyboardInterrupt, OSError, ValidationError, RewrightError) as trouble:
+    except KeyboardInterrupt:
+        # One more ends the process at once; Python would raise it wherever it stands by then, with a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        print("rewright: stopped", file=sys.stderr)
+        return 130
+    except (OSError, ValidationError, RewrightError) as trouble:
         return _said(trouble)
 
 
@@ -61,12 +67,10 @@ def _fix(extra: str) -> str:
     return f"pip install 'rewright[{extra}]'"
 
 
-def _said(trouble: BaseException) -> int:
+def _said(trouble: Exception) -> int:
     """Tell of it in a line; the exit status."""
     status = 1
     match trouble:
-        case KeyboardInterrupt():
-            message, status = "stopped", 130
         case BrokenPipeError():
             # Whoever read standard output has left; Python would complain once more when it closes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

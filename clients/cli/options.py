@@ -10,6 +10,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def add_api_key_file(parser: argparse.ArgumentParser) -> None:
+    """The option that `api_key_of` reads."""
     parser.add_argument(
         "--api-key-file",
         type=Path,
@@ -19,10 +20,11 @@ def add_api_key_file(parser: argparse.ArgumentParser) -> None:
 
 
 def api_key_of(options: argparse.Namespace) -> str | None:
+    """The service's key, or None where no file is named. Raises `InvalidRequest` for a file that holds none."""
     if options.api_key_file is None:
         return None
     try:
-        lines = options.api_key_file.read_text(encoding="utf-8").splitlines()
+        lines = options.api_key_file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--api-key-file: {error}") from None
     if not lines or not lines[0].strip():
@@ -31,6 +33,7 @@ def api_key_of(options: argparse.Namespace) -> str | None:
 
 
 def add_rule(parser: argparse.ArgumentParser) -> None:
+    """The options that `rule_of` reads."""
     rule = parser.add_argument_group("reward rule (eq. 3)")
     rule.add_argument("--variant", choices=["full", "no_dist", "no_div", "task_only", "soft"], default="full")
     rule.add_argument("--lambda-dist", type=float, default=1.0, metavar="X", help="weight of r_dist (default 1)")
@@ -49,7 +52,7 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
 
 
 def rule_of(options: argparse.Namespace) -> Rule:
-    """Raises pydantic's `ValidationError` for numbers that the rule refuses."""
+    """The rule of eq. 3 that the options describe. Raises pydantic's `ValidationError` for numbers that it refuses."""
     return Rule(
         variant=options.variant,
         lambda_dist=options.lambda_dist,
@@ -67,6 +70,7 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def positive(text: str) -> float:
+    """An option's number above 0. Raises what argparse shows as a mistake of the user."""
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError("must be above 0")
@@ -74,6 +78,7 @@ def positive(text: str) -> float:
 
 
 def positive_count(text: str) -> int:
+    """An option's whole number from 1 on. Raises what argparse shows as a mistake of the user."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -1,56 +1,62 @@
-"""A progress bar on standard error: one line rewritten on a terminal, a plain line now and then elsewhere."""
+"""A progress bar on standard error: tqdm's on a terminal, a plain line now and then elsewhere."""
 
+import io
 import sys
-import time
 from types import TracebackType
-from typing import Self
+from typing import Never, Self
 
-WIDTH = 30
+from tqdm import tqdm
+
 REDRAW_S = 0.1
 PLAIN_LINE_S = 10.0
+KNOWN_TOTAL = "{l_bar}{bar}| {n_fmt} of {total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+UNKNOWN_TOTAL = "{n_fmt}{unit} [{elapsed}, {rate_noinv_fmt}{postfix}]"
+"""As tqdm has it, but with the rate per second even where it is below one."""
 
 
 class ProgressBar:
-    """total: how many there are, or None where that is not known; done: how many were finished before."""
+    """Shown from entering the context to leaving it, an interrupt included; then it stays as a line of its own.
+
+    total: how many there are, or None where that is not known; unit: what is counted, in the plural; done: how many
+    were finished before, which count for the share and not for the speed.
+    """
 
     def __init__(self, total: int | None, *, unit: str, done: int = 0) -> None:
         self._total = total
         self._unit = unit
-        self._done = self._done_before = done
-        self._started = time.monotonic()
-        self._drawn = 0.0
-        self._terminal = sys.stderr.isatty()
-        self._note = ""
+        self._done = done
 
     def __enter__(self) -> Self:
-        self._draw()
+        terminal = sys.stderr.isatty()
+        self._bar: tqdm[Never] = tqdm(
+            total=self._total,
+            initial=self._done,
+            unit=f" {self._unit}",
+            file=None if terminal else _PlainLines(),
+            dynamic_ncols=terminal,
+            mininterval=REDRAW_S if terminal else PLAIN_LINE_S,
+            maxinterval=PLAIN_LINE_S,
+            miniters=1,
+            bar_format=UNKNOWN_TOTAL if self._total is None else KNOWN_TOTAL,
+        )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._draw(last=True)
+        self._bar.close()
 
     def advance(self, by: int, *, note: str = "") -> None:
-        """note: shown behind the numbers until the next one."""
-        self._done += by
-        self._note = f", {note}" if note else self._note
-        if time.monotonic() - self._drawn >= (REDRAW_S if self._terminal else PLAIN_LINE_S):
-            self._draw()
+        """So many more are done. note: shown behind the numbers until the next one."""
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(by)
 
-    def _draw(self, *, last: bool = False) -> None:
-        self._drawn = time.monotonic()
-        seconds = self._drawn - self._started
-        speed = (self._done - self._done_before) / seconds if seconds > 0 else 0.0
-        shown = f"{self._done} {self._unit}, {speed:.1f}/s"
-        if self._total:
-            share = min(1.0, self._done / self._total)
-            filled = int(share * WIDTH)
-            left = f", {(self._total - self._done) / speed:.0f} s left" if speed and not last else ""
-            shown = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {share:4.0%} {self._done} of {self._total} {self._unit}"
-            shown += f", {speed:.1f}/s{left}"
-        shown += self._note
-        if self._terminal:
-            print(f"\r\033[K{shown}", end="\n" if last else "", file=sys.stderr, flush=True)
-        elif seconds > 1 or last:
+
+class _PlainLines(io.TextIOBase):
+    """Each redrawing as a line of its own, for logs."""
+
+    def write(self, text: str) -> int:
+        if shown := text.strip():
             print(shown, file=sys.stderr, flush=True)
+        return len(text)

@@ -7,6 +7,10 @@ Row = tuple[str, object]
 
 
 def print_table(rows: Sequence[Row], out: TextIO) -> None:
+    """Print one line per row, names in one column and values in the other.
+
+    Of a float four digits are shown, of a mapping its pairs, and "-" for None.
+    """
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         print(f"{name:<{width}}  {_shown(value)}", file=out)

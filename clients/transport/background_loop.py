@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 
 class BackgroundLoop:
+    """Runs coroutines of any thread on one loop of its own, until `stop`; the next `run` starts it anew."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -20,7 +22,7 @@ class BackgroundLoop:
         self._process = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, awaited on the private loop. An interrupt of the caller cancels it."""
+        """What `work` gives or raises, awaited on the private loop. An interrupt of the caller cancels it."""
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
             return future.result()
@@ -29,7 +31,7 @@ class BackgroundLoop:
             raise
 
     def stop(self) -> None:
-        """End the thread; work under way is cancelled, so that nobody waits for it for ever."""
+        """End the thread; work under way is cancelled, so that nobody waits for it forever."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None and self._process == os.getpid():

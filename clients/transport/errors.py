@@ -1,8 +1,12 @@
 """HTTP → errors: an answer that is not a 200 as an exception of `rewright.service.errors`' tree, and what may be
 tried again.
+
+An error body of ours says itself whether it may pass. Without one a proxy spoke: an ingress whose pod restarts says
+502, a load balancer 408, 520 or 524. All of that passes.
 """
 
 from collections.abc import Iterator
+from enum import Enum
 
 import httpx
 from pydantic import ValidationError
@@ -11,8 +15,19 @@ from rewright.service.backoff import retry_after_s
 from rewright.service.errors import InternalError, Overloaded, RewrightError
 from rewright.service.schema import ErrorAnswer, ErrorBody
 
-TRIED_AGAIN = frozenset({429, 503, 504})
-"""Statuses that may pass with time; all others are final, a 500 too."""
+PROXIES_PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 that pass with time when a proxy says them."""
+PROXIES_FINAL = frozenset({501, 505, 511})
+"""Statuses from 500 on that do not: a method or version it lacks, a network that wants a login."""
+
+
+class Chance(Enum):
+    """Whether the same request may be answered when it is sent again."""
+
+    PASSES = "passes"
+    FEW_TRIES = "few tries"
+    """An error that calls itself final and may yet be one replica's, or this moment's."""
+    FINAL = "final"
 
 
 def error_of(response: httpx.Response, shown: str) -> RewrightError:
@@ -26,10 +41,15 @@ def error_of(response: httpx.Response, shown: str) -> RewrightError:
     return _made(kind, f"{shown}: {body.message}", response, body)
 
 
-def may_try_again(response: httpx.Response) -> bool:
-    """Whether the same request may be answered later: one of `TRIED_AGAIN` whose body does not say otherwise."""
-    body = _body(response)
-    return response.status_code in TRIED_AGAIN and (body is None or body.retryable)
+def chance_of(response: httpx.Response) -> Chance:
+    """For an answer that is not a 200."""
+    body, status = _body(response), response.status_code
+    if body is not None:
+        if body.retryable:
+            return Chance.PASSES
+        return Chance.FEW_TRIES if status == httpx.codes.INTERNAL_SERVER_ERROR else Chance.FINAL
+    passes = status in PROXIES_PASSING or (status >= 500 and status not in PROXIES_FINAL)
+    return Chance.PASSES if passes else Chance.FINAL
 
 
 def _body(response: httpx.Response) -> ErrorBody | None:
@@ -57,3 +77,7 @@ def _leaves(kind: type[RewrightError]) -> Iterator[type[RewrightError]]:
         yield kind
     for k in below:
         yield from _leaves(k)
+
+
+SERVICES_OWN = frozenset(kind.code for kind in _leaves(RewrightError))
+"""Codes of the tree. A candidate that failed with one tells of the service's state, never of its own text."""

@@ -1,8 +1,9 @@
-"""Several base URLs of one service: who is asked next, and who is left in peace for a while.
+"""Several base URLs of one service: who is asked next, and who rests for a while.
 
 A replica in trouble rests: as long as its Retry-After asks, else for a pause that doubles with each failure in a row,
-with jitter (`rewright.service.backoff`). All callers of one client share the rests, so that many requests at once do
-not storm a server that asked to be spared. Among those awake the one with the fewest requests under way is asked.
+with jitter (`rewright.service.backoff`); never for longer than the client's `longest_pause_s`. All callers of one
+client share the rests, so that many requests at once do not storm a server that asked to be spared. Among those awake
+the one with the fewest requests under way is asked.
 """
 
 import random
@@ -15,14 +16,18 @@ import httpx
 from rewright.service.backoff import Backoff
 from rewright.service.errors import InvalidRequest
 
-REST = Backoff(first_s=0.3, longest_s=10.0)
+FIRST_REST_S = 0.3
+LONGEST_REST_S = 10.0
+ASKED_JITTER = 1.1
+"""By how much `Backoff` may exceed what it was asked for."""
 
 
 class Replica:
     """One base URL. under_way: requests that it has not answered yet; rests_until: on the monotonic clock, seconds."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, rest: Backoff) -> None:
         self.url = url
+        self._rest = rest
         self.under_way = 0
         self.rests_until = 0.0
         self._failures = 0
@@ -38,12 +43,12 @@ class Replica:
             self.under_way -= 1
 
     def troubled(self, *, began: float, asked_s: float = 0.0) -> None:
-        """Leave it in peace for a while. began: when the request was sent; asked_s: from its Retry-After, else 0."""
+        """Let it rest. began: when the request was sent; asked_s: from its Retry-After, else 0."""
         # Requests that were under way together fail together; that is one failure, not many.
         if began >= self._failed_at:
             self._failures += 1
         self._failed_at = time.monotonic()
-        self.rests_until = max(self.rests_until, self._failed_at + REST.pause(self._failures, asked_s=asked_s))
+        self.rests_until = max(self.rests_until, self._failed_at + self._rest.pause(self._failures, asked_s=asked_s))
 
     def answered(self) -> None:
         """End its row of failures; a rest that it asked for goes on."""
@@ -51,13 +56,21 @@ class Replica:
 
 
 class Replicas:
-    """All base URLs of one client. Raises `InvalidRequest` for a base URL that is none."""
+    """All base URLs of one client; longest_pause_s: the longest rest, whatever a Retry-After asks for.
 
-    def __init__(self, base_urls: str | Sequence[str]) -> None:
+    Raises `InvalidRequest` for a base URL that is none.
+    """
+
+    def __init__(self, base_urls: str | Sequence[str], *, longest_pause_s: float) -> None:
         given = [base_urls] if isinstance(base_urls, str) else list(base_urls)
         if not given:
             raise InvalidRequest("base_urls is empty; name at least one, such as http://127.0.0.1:8000")
-        self._all = [Replica(_checked(url)) for url in given]
+        rest = Backoff(
+            first_s=FIRST_REST_S,
+            longest_s=min(LONGEST_REST_S, longest_pause_s),
+            longest_asked_s=longest_pause_s / ASKED_JITTER,
+        )
+        self._all = [Replica(_checked(url), rest) for url in given]
         self._turn = random.randrange(len(self._all))
 
     def next(self) -> Replica | None:

@@ -1,25 +1,41 @@
 """One HTTP exchange, tried again until it is answered, refused, or out of time.
 
-Tried again are 429 (not before its Retry-After), 503 and 504 unless their body says not to, and lost connections;
-nothing else. Every try tells the service what time is left (X-Deadline-Ms), so that it drops work nobody waits for.
+Tried again are lost connections and whatever may pass (`rewright.clients.transport.errors`), not before its
+Retry-After; a final 500 and an answer that cannot be read `FEW_TRIES` times, at another address where there is one.
+Every try tells the service what time is left (X-Deadline-Ms), so that it drops work nobody waits for.
 """
 
 import asyncio
 import math
 import random
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import httpx
 
 from rewright.clients.transport.deadline import Deadline
-from rewright.clients.transport.errors import error_of, may_try_again
+from rewright.clients.transport.errors import Chance, chance_of, error_of
 from rewright.clients.transport.replicas import Replica, Replicas
 from rewright.service.backoff import retry_after_s
-from rewright.service.errors import DeadlineExceeded, RewrightError, ScorerUnavailable
+from rewright.service.errors import DeadlineExceeded, InternalError, RewrightError, ScorerUnavailable
+
+FEW_TRIES = 3
+T = TypeVar("T")
 
 
 class TookTooLong(Exception):
     """One try ran into its own time limit; less work in one request may fit."""
+
+
+class _NotServed(Exception):
+    """One try without a result. asked_s: from its Retry-After, else 0."""
+
+    def __init__(self, trouble: RewrightError, chance: Chance, *, asked_s: float = 0.0) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+        self.chance = chance
+        self.asked_s = asked_s
 
 
 class RetryingTransport:
@@ -35,28 +51,35 @@ class RetryingTransport:
         self._request_s = request_s
         self._trouble: RewrightError | None = None
 
-    async def ask(self, method: str, path: str, content: bytes | None = None, *, may_cut: bool = False) -> bytes:
-        """The body of a 200.
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        read: Callable[[bytes], T],
+        may_cut: bool = False,
+    ) -> T:
+        """What `read` makes of the body of a 200; it raises `InternalError` for one that cannot be used.
 
         Raises `DeadlineExceeded` when the deadline has passed, naming the last trouble; any other error of the tree for
         an answer that is final; `TookTooLong` where `may_cut` and one try exceeded its own limit.
         """
+        few = 0
         while True:
             replica = await self._awake()
             began = time.monotonic()
             try:
-                answer = await self._try(replica, method, path, content)
-            except RewrightError as trouble:
-                self._trouble = trouble
-                replica.troubled(began=began)
+                found = _found(await self._try(replica, method, path, content), replica.url, read)
+            except _NotServed as refusal:
+                self._trouble = refusal.trouble
+                few += refusal.chance is Chance.FEW_TRIES
+                if refusal.chance is Chance.FINAL or few == FEW_TRIES:
+                    raise refusal.trouble from None
+                replica.troubled(began=began, asked_s=refusal.asked_s)
             else:
-                if answer.status_code == httpx.codes.OK:
-                    replica.answered()
-                    return answer.content
-                self._trouble = error_of(answer, replica.url)
-                if not may_try_again(answer):
-                    raise self._trouble
-                replica.troubled(began=began, asked_s=retry_after_s(answer.headers.get("retry-after")))
+                replica.answered()
+                return found
             if may_cut and isinstance(self._trouble, DeadlineExceeded):
                 raise TookTooLong
 
@@ -80,14 +103,38 @@ class RetryingTransport:
                 async with asyncio.timeout(seconds):
                     return await self._pool.request(method, replica.url + path, content=content, headers=headers)
         except TimeoutError:
-            raise DeadlineExceeded(f"{replica.url}: no answer within {seconds:.3g} s") from None
+            trouble: RewrightError = DeadlineExceeded(
+                f"{replica.url}: no answer within {seconds:.3g} s, {self._limit(seconds)}; the service was told so by "
+                f"X-Deadline-Ms"
+            )
         except httpx.TransportError as lost:
             reason = str(lost) or "connection lost"
-            raise ScorerUnavailable(f"{replica.url}: {type(lost).__name__}: {reason}") from lost
+            trouble = ScorerUnavailable(f"{replica.url}: {type(lost).__name__}: {reason}")
         except httpx.HTTPError as broken:
-            raise ScorerUnavailable(f"{replica.url}: unreadable answer: {type(broken).__name__}") from broken
+            trouble = ScorerUnavailable(f"{replica.url}: unreadable answer: {type(broken).__name__}")
+        raise _NotServed(trouble, Chance.PASSES)
+
+    def _limit(self, seconds: float) -> str:
+        """The setting that gave one try so many seconds, and what to change."""
+        if seconds >= self._request_s:
+            return f"the client's request_s = {self._request_s:g} s (raise it, or send less per request)"
+        return f"what {self._deadline.named()} had left"
 
     def _out_of_time(self) -> DeadlineExceeded:
         last = f"; last: {self._trouble.message}" if self._trouble else ""
         detail = {"last": self._trouble.code} if self._trouble else None
-        return DeadlineExceeded(f"the service did not answer in the time given{last}", detail=detail)
+        return DeadlineExceeded(
+            f"the service did not answer within the client's {self._deadline.named()} (raise it, or send fewer groups "
+            f"per call){last}",
+            detail=detail,
+        )
+
+
+def _found(answer: httpx.Response, url: str, read: Callable[[bytes], T]) -> T:
+    if answer.status_code != httpx.codes.OK:
+        asked_s = retry_after_s(answer.headers.get("retry-after"))
+        raise _NotServed(error_of(answer, url), chance_of(answer), asked_s=asked_s)
+    try:
+        return read(answer.content)
+    except InternalError as unreadable:
+        raise _NotServed(InternalError(f"{url}: {unreadable.message}"), Chance.FEW_TRIES) from None

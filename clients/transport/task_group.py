@@ -1,4 +1,4 @@
-"""Several pieces of work side by side, ended together."""
+"""Several coroutines at once; when one fails, all end."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def run_all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Await all; the first that raises cancels the others and is raised itself, plainly."""
+    """Await all; the first that raises cancels the others and is raised as it is, not in a group of exceptions."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.gather(*tasks)

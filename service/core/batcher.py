@@ -198,7 +198,7 @@ class Batcher(Generic[Item, Result]):
             with tracing.device_work(self._name, [w.trace for w in batch]):
                 outcomes = self._outcomes([w.item for w in batch])
         except BaseException as fatal:
-            # The thread ends here; the batch's waiters must not wait for ever, nor find it alive.
+            # The thread ends here; the batch's waiters must not wait forever, nor find it alive.
             self._died = True
             for w in batch:
                 w.future.set_exception(ScorerUnavailable(f"{self._name} died: {type(fatal).__name__}"))

@@ -1,7 +1,8 @@
-"""What travels with a request through every task that works for it: its id and the moment by which it must be done.
+"""What travels with a request through every task that works for it: its id, the moment by which it must be done, and
+what those who work for it remember of it until it is answered.
 
 The id names the caller wherever work waits (fair shares), stands in every log line, and goes on to other pods. Nothing
-here knows HTTP. Outside a request both are None.
+here knows HTTP. Outside a request all are None.
 """
 
 import re
@@ -10,9 +11,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_remembered: ContextVar[dict[str, Any] | None] = ContextVar("remembered", default=None)
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -42,3 +45,18 @@ def seconds_left() -> float | None:
     """Until the request's deadline, never below 0; None where there is none."""
     ends = due()
     return None if ends is None else max(0.0, ends - time.monotonic())
+
+
+@contextmanager
+def one_answer() -> Iterator[None]:
+    """Work begun inside ends in one answer, and shares what is remembered of it."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+def remembered() -> dict[str, Any] | None:
+    """What was noted of the request so far, under names of those who noted it; None outside a request."""
+    return _remembered.get()

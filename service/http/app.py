@@ -32,6 +32,8 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
     `SettingsError` where the file of keys cannot be read.
     """
     app = FastAPI(
+        # Its own telemetry would record exceptions with their messages, which may quote a text; ours is core.tracing.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="Rewright",
         version=VERSION,
         summary="Gated rewards for rewriting agents (arXiv 2602.11220).",

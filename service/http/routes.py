@@ -6,6 +6,7 @@ body → admission → parse → reward_groups or one scorer → answer. Compute
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
@@ -17,8 +18,8 @@ from rewright.service.core import tracing
 from rewright.service.core.admission import Admission, Ticket
 from rewright.service.core.logs import exception_location
 from rewright.service.core.redaction import redacted
-from rewright.service.core.request_context import due_in
-from rewright.service.errors import DeadlineExceeded, InvalidRequest, RewrightError, ScorerOff
+from rewright.service.core.request_context import due_in, one_answer
+from rewright.service.errors import DeadlineExceeded, InvalidRequest, OutOfTime, RewrightError, ScorerOff
 from rewright.service.http import error_responses
 from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
 from rewright.service.http.request_life import CallerGone, body_read_by, while_caller_waits
@@ -84,10 +85,10 @@ class _Endpoints:
         if scorer is None:
             setting = f"REWRIGHT_SCORERS__{spec.name.upper()}__WHERE"
             raise ScorerOff(f"/v1/{spec.name} is off here; set {setting} to local or remote")
-        groups = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
-        check_contract(spec.name, request.groups, groups)
+        results = await scorer.score(request.groups, **{option: getattr(request, option) for option in spec.options})
+        groups = check_contract(spec.name, request.groups, results, checked=spec.name in self._scorers.checked)
         self._metrics.note_scores(spec.name, groups)
-        return spec.answer.model_construct(groups=list(groups), served_by=self._served_by([spec.name]))
+        return spec.answer.model_construct(groups=groups, served_by=self._served_by([spec.name]))
 
     async def reward(self, request: schema.ScoreRequest, ticket: Ticket) -> schema.RewardAnswer:
         groups = await reward_groups(
@@ -114,7 +115,22 @@ class _Endpoints:
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
         used = {s.name: redacted(s.describe()) for s in self._scorers if s.name in names}
-        return schema.ServedBy(version=VERSION, rule=rule, scorers=used)
+        return schema.ServedBy(version=VERSION, wire=schema.WIRE, rule=rule, scorers=used)
+
+
+def _tell_of_unfinished(groups: Sequence[schema.GroupScores[Any]], seconds: float, request: Request) -> None:
+    """A line for whoever wonders why a trainer sees failures: what the deadline cut off, and how to allow more."""
+    outcomes = [item.status == "failed" and item.error.code == OutOfTime.code for g in groups for item in g.candidates]
+    if unfinished := sum(outcomes):
+        log.warning(
+            "%d of %d candidates were unfinished at the deadline of %g s of %s (%s): it should send fewer groups per "
+            "request, or allow more by X-Deadline-Ms, up to the setting deadline_s",
+            unfinished,
+            len(outcomes),
+            seconds,
+            request.client.host if request.client is not None else "a caller",
+            request.headers.get("user-agent", "no user agent")[:100],
+        )
 
 
 def _always(names: Collection[str], _: schema.ScoreRequest) -> Collection[str]:
@@ -133,14 +149,18 @@ def scoring_routes(
 
     def add(endpoint: _Endpoint) -> None:
         name = endpoint.name
-        every = [s.name for s in scorers] if name == REWARD else [name]
+        # A further scorer that is full must not keep out rewards that do not count it.
+        scalars = {spec.name for spec in settings.specs if spec.scalar}
+        every = [s.name for s in scorers if s.name not in scalars] if name == REWARD else [name]
 
         async def answered(request: Request, seconds: float) -> schema.Answer[Any]:
             due = time.monotonic() + seconds
             try:
                 admission.check_open(every, seconds=seconds)
             except RewrightError:
-                await body_read_by(due, drop_body(request))
+                # However slowly the rest of the body comes, the answer is the refusal.
+                with suppress(DeadlineExceeded):
+                    await body_read_by(due, drop_body(request))
                 raise
             async with body_of(request, admission, settings.limits, due) as body:
                 score_request = await parse(body, settings.limits)
@@ -153,6 +173,7 @@ def scoring_routes(
                 with (
                     admission.admit(names, candidates, seconds=left) as ticket,
                     due_in(left - min(ANSWERING_SHARE * left, ANSWERING_MOST_S)),
+                    one_answer(),
                 ):
                     return await while_caller_waits(request, endpoint.work(score_request, ticket), left)
 
@@ -176,6 +197,7 @@ def scoring_routes(
                 log.error("unforeseen error in /v1/%s: %s", name, exception_location(error))
                 raise error_responses.unforeseen() from None
             metrics.note_groups(name, result.groups)
+            _tell_of_unfinished(result.groups, seconds, request)
             return Response(result.__pydantic_serializer__.to_json(result), media_type="application/json")
 
         router.add_api_route(

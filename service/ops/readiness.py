@@ -48,5 +48,7 @@ class Readiness:
             return None if scorer.last_worked() is not None else full.message
         except RewrightError as trouble:
             return trouble.message
+        except Exception as error:
+            return f"it raised {type(error).__name__}"
         item = result.candidates[0]
         return item.error.message if isinstance(item, Failed) else None

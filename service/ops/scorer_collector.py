@@ -108,6 +108,7 @@ class ScorerState(Collector):
                 state = scorer.replica_state()
                 count.add_metric([scorer.name, "well"], state.well)
                 count.add_metric([scorer.name, "away"], state.away)
+                count.add_metric([scorer.name, "different"], state.different)
                 retries.add_metric([scorer.name], state.retries)
         yield count
         yield retries

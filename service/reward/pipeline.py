@@ -183,7 +183,7 @@ class GroupPipeline:
         asked = [select_candidates(self._group, members)]
         try:
             results = await scorer.score(asked)
-            check_contract(scorer.name, asked, results)
+            results = check_contract(scorer.name, asked, results, checked=scorer.name in self._scorers.checked)
         except RewrightError as trouble:
             if isinstance(trouble, Overloaded):
                 self.refused = trouble

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rewright.service.schema import (
+    LARGEST_TOTAL,
+    NOT_FINITE,
     DiversityScored,
     Failed,
     Gate,
@@ -36,9 +38,6 @@ from rewright.service.schema import (
 
 EPSILON = 1e-6
 """ε of eq. 7."""
-
-NOT_FINITE = "not_finite"
-"""Code of a candidate whose total no float can hold."""
 
 _OWN_DOING: dict[str, Gate] = {"blank": "blank", "too_long": "too_long", "control_tokens": "control_tokens"}
 """Item codes of scorers that are the candidate's own doing, and the gate each one shuts."""
@@ -107,7 +106,8 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
             unfit = unfit or reason
     for result, used in (
         (evidence.nll, uses_dist(rule)),
-        *((scalar, uses_scalar(rule, name)) for name, scalar in evidence.scalars.items()),
+        # A further scorer that does not count has no say either: not every one of them is about the backbone.
+        *((scalar, True) for name, scalar in evidence.scalars.items() if uses_scalar(rule, name)),
         (evidence.diversity, uses_div(rule)),
     ):
         if isinstance(result, Failed):
@@ -187,7 +187,7 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
     r_div = e.diversity.r_div if s.member and isinstance(e.diversity, DiversityScored) else None
     r_task = int(s.gate == "open")
     total = _total(r_task, r_dist, r_div, scores, rule)
-    if not math.isfinite(total):
+    if not abs(total) <= LARGEST_TOTAL:  # NaN is not
         too_large = ItemError(code=NOT_FINITE, message="total: a λ, a weight or a score is too large", retryable=False)
         return RewardFailed(
             r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=too_large

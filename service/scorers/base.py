@@ -12,11 +12,15 @@ example.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from pydantic import ValidationError
+
 from rewright.service.core.batcher import QueueState
 from rewright.service.errors import InternalError, RewrightError, ScorerOff
-from rewright.service.schema import Failed, Group, GroupScores
+from rewright.service.schema import NOT_FINITE, Failed, Group, GroupScores
 
 GroupResult_co = TypeVar("GroupResult_co", bound=GroupScores[Any], covariant=True)
+_Result = TypeVar("_Result", bound=GroupScores[Any])
+_OUT_OF_RANGE = Failed.because(NOT_FINITE, "the scorer gave a number out of its range, or none", retryable=False)
 
 
 class Scorer(Protocol[GroupResult_co]):
@@ -37,7 +41,11 @@ class Scorer(Protocol[GroupResult_co]):
         """
 
     def describe(self) -> dict[str, Any]:
-        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`."""
+        """Model, revision and settings that a score depends on; secret-free, for `served_by` and `/v1/info`.
+
+        Replicas that say something else are not mixed, so what belongs to one process or moment (an id, a time) has no
+        place here; `device` and `way` may differ.
+        """
 
     def last_worked(self) -> float | None:
         """`time.monotonic()` of the last finished piece of work (a batch, not a request); None before the first."""
@@ -94,11 +102,13 @@ class Caching(Protocol):
 
 
 class ReplicaState(NamedTuple):
-    """Replicas that are well, those that are away, and groups sent again since the start."""
+    """Replicas that are in use, those that are away, and groups sent again since the start. different: well, but left
+    out, since their scores depend on something else than those of the replicas in use."""
 
     well: int
     away: int
     retries: int
+    different: int = 0
 
 
 @runtime_checkable
@@ -125,12 +135,14 @@ class Scorers:
     """The scorers of one process, by name and in gate order; those that a setting turned off are not among them.
 
     local: names of those that work in this process, whose health is this process's health. A judge asked over HTTP or
-    a scorer in another pod is not among them: its death must not take the gateway away.
+    a scorer in another pod is not among them: its death must not take the gateway away. checked: names of those whose
+    numbers were checked when their pods' answers were read.
     """
 
     def __init__(self, *, local: frozenset[str] = frozenset(), **by_name: Scorer[Any] | None) -> None:
         self._by_name = {name: scorer for name, scorer in by_name.items() if scorer is not None}
         self.local = local
+        self.checked = frozenset(name for name, s in self._by_name.items() if getattr(s, "checks_answers", False))
 
     def get(self, name: str) -> Scorer[Any] | None:
         """The scorer of that name; None where it is off."""
@@ -180,8 +192,14 @@ def select_candidates(group: Group, members: Sequence[int]) -> Group:
     return group.model_copy(update={"candidates": [group.candidates[i] for i in members], "feasible": None})
 
 
-def check_contract(name: str, groups: Sequence[Group], results: Sequence[GroupScores[Any]]) -> None:
-    """Raise `InternalError` unless there is one result per group and one item per candidate, in order."""
+def check_contract(
+    name: str, groups: Sequence[Group], results: Sequence[_Result], *, checked: bool = False
+) -> list[_Result]:
+    """The results, every number finite and in its range: an item that says anything else is `Failed`, `not_finite`.
+
+    checked: its numbers were checked before (`Scorers.checked`). Raises `InternalError` unless there is one result per
+    group and one item per candidate, in order.
+    """
     if len(results) != len(groups):
         raise InternalError(f"scorer {name} answered {len(results)} groups for {len(groups)}")
     for group, result in zip(groups, results, strict=True):
@@ -190,3 +208,31 @@ def check_contract(name: str, groups: Sequence[Group], results: Sequence[GroupSc
                 f"scorer {name} broke its contract: {len(result.candidates)} results for "
                 f"{len(group.candidates)} candidates, or groups out of order"
             )
+    return list(results) if checked else [_in_range(result) for result in results]
+
+
+def _in_range(result: _Result) -> _Result:
+    """Read the result as if it came from elsewhere, since a scorer may make its items without their being checked."""
+    kind = type(result)
+    try:
+        items = [_read(item) for item in result.candidates]
+    except (ValidationError, TypeError, AttributeError):
+        items = [_read_or_failed(item) for item in result.candidates]
+    try:
+        beside = kind.model_validate(vars(result) | {"candidates": []})
+    except ValidationError:
+        # What else a group's result holds is told of scored candidates, and there are none.
+        beside = kind.model_validate(dict.fromkeys(kind.model_fields) | {"id": result.id, "candidates": []})
+        items = [_OUT_OF_RANGE] * len(items)
+    return beside.model_copy(update={"candidates": items})
+
+
+def _read(item: Any) -> Any:
+    return type(item).model_validate(vars(item))
+
+
+def _read_or_failed(item: Any) -> Any:
+    try:
+        return _read(item)
+    except (ValidationError, TypeError, AttributeError):
+        return _OUT_OF_RANGE

@@ -6,6 +6,7 @@ harm. Order is gate order; plug-ins come last.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
 from rewright.service.errors import SettingsError
@@ -44,13 +45,13 @@ def _plugin(name: str) -> ScorerSpec:
     (entry,) = found
     try:
         spec = entry.load()
-    except Exception as error:
-        raise SettingsError(f"scorers.{name}: {_origin(entry)} cannot be loaded: {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise SettingsError(f"scorers.{name}: {_origin(entry)} cannot be loaded: {told(error)}") from error
     if not isinstance(spec, ScorerSpec):
         raise SettingsError(f"scorers.{name}: {_origin(entry)} is a {type(spec).__name__} and must be a ScorerSpec")
     if spec.name != name:
         raise SettingsError(f"scorers.{name}: {_origin(entry)} calls itself {spec.name!r}; the two names must be equal")
-    return spec
+    return replace(spec, version=f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else None)
 
 
 def _origin(entry: EntryPoint) -> str:
@@ -58,5 +59,6 @@ def _origin(entry: EntryPoint) -> str:
     return f"the plug-in {entry.value}{package}"
 
 
-def _told(error: Exception) -> str:
+def told(error: BaseException) -> str:
+    """Its type and the first line of what it says."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

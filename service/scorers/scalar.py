@@ -8,13 +8,12 @@ Not covered: loading in `open`, queues and batches. A scorer with a model on a d
 puts `rewright.service.core.batcher.Batcher` between its callers and the device, as the NLL does.
 """
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from rewright.service.schema import Failed, Group, GroupScores, ScalarScored
+from rewright.service.schema import LARGEST_SCORE, NOT_FINITE, Failed, Group, GroupScores, ScalarScored
 from rewright.service.scorers.spec import ScorerSpec
 
 
@@ -28,7 +27,10 @@ class ScalarScorer(ABC):
 
     @abstractmethod
     async def numbers(self, group: Group) -> Sequence[float | Failed]:
-        """One finite number per candidate, in order; `Failed` for a candidate that has none.
+        """One finite number per candidate, in order, at most `LARGEST_SCORE` either way; `Failed` where there is none.
+
+        Where the number counts in a reward, the codes `blank`, `too_long` and `control_tokens` say that it is the
+        candidate's own doing, and shut its gate; with any other code the candidate has no reward.
 
         Long work belongs into a thread or a batcher: this runs on the event loop that answers everybody. Raises
         `ScorerUnavailable` or `Overloaded` for trouble of the whole scorer.
@@ -48,7 +50,7 @@ class ScalarScorer(ABC):
         return self._last_worked
 
     async def score(self, groups: Sequence[Group]) -> list[GroupScores[Any]]:
-        """One result per group in order; a number that is not finite becomes a failure, never a score."""
+        """One result per group in order; a number out of that range becomes a failure, never a score."""
         results = [self._result(group, await self.numbers(group)) for group in groups]
         self._last_worked = time.monotonic()
         return results
@@ -61,6 +63,7 @@ class ScalarScorer(ABC):
 def _item(number: float | Failed) -> ScalarScored | Failed:
     if isinstance(number, Failed):
         return number
-    if not math.isfinite(number):
-        return Failed.because("not_finite", "the scorer gave a number that is not finite", retryable=False)
+    if not abs(number) <= LARGEST_SCORE:  # NaN is not
+        message = f"the scorer gave a number that is not finite, or beyond ±{LARGEST_SCORE:g}"
+        return Failed.because(NOT_FINITE, message, retryable=False)
     return ScalarScored(score=float(number))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 
 from rewright.service.schema import Answer, Failed, Group, GroupScores, ScalarScored
 from rewright.service.scorers.base import Scorer
@@ -24,7 +24,12 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """A scorer's name is part of a path, of an environment variable and of a host name."""
-RESERVED = frozenset({"reward", "info", "scores", "flat", "rendezvous"})
+RESERVED = frozenset({"reward", "info", "scores", "flat", "rendezvous", "local"})
+
+
+OPTIONS = frozenset({"tokens"})
+"""Fields of a request that a scorer may take as keywords; pods are sent them too."""
+TEXTS = frozenset({"problem", "reference", "answer"})
 
 
 class Block(BaseModel):
@@ -112,17 +117,40 @@ class ScorerSpec:
     cacheable: bool = False
     options: Sequence[str] = ()
     sticky: bool = False
+    version: str | None = None
+    """Of the distribution that a plug-in comes from; the registry notes it."""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name in RESERVED:
+        # A name is a field of settings too, where it must hide nothing.
+        if not NAME.fullmatch(self.name) or self.name in RESERVED or hasattr(BaseModel, self.name):
             raise ValueError(f"{self.name!r} cannot be a scorer's name; use lower-case letters, digits and single _")
         fields = {either for need in self.needs for either in need.split("|")} | set(self.reads)
         if unknown := sorted(fields - set(Group.model_fields)):
             raise ValueError(f"scorer {self.name}: a group has no field {unknown[0]!r}")
+        if not (isinstance(self.settings, type) and issubclass(self.settings, ScorerSettings)):
+            raise ValueError(f"scorer {self.name}: settings must be ScorerSettings or a subclass of it")
+        if unknown := sorted(set(self.options) - OPTIONS):
+            raise ValueError(f"scorer {self.name}: a request has no option {unknown[0]!r}; there are {sorted(OPTIONS)}")
+        if unknown := sorted(set(self.reads) - TEXTS):
+            raise ValueError(f"scorer {self.name}: reads may name {sorted(TEXTS)}, not {unknown[0]!r}")
         if self.group is None:
             items: Any = Annotated[self.item | Failed, Field(discriminator="status")]
             made = create_model(f"{self._title}Group", __base__=GroupScores[items])
             object.__setattr__(self, "group", made)
+        self._check_group()
+
+    def _check_group(self) -> None:
+        """A pod that is away fails whole groups, whose further fields are then null."""
+        further = set(self.group.model_fields) - {"id", "candidates"}
+        if further and self.cacheable:
+            raise ValueError(f"scorer {self.name}: a group with further fields cannot be remembered by item")
+        failed = Failed.because("internal", "as a trial", retryable=True)
+        try:
+            self.group.model_validate(dict.fromkeys(further) | {"id": "g", "candidates": [failed]})
+        except ValidationError as error:
+            raise ValueError(
+                f"scorer {self.name}: its group must take failed items and null elsewhere: {error}"
+            ) from None
 
     @property
     def scalar(self) -> bool:

@@ -27,8 +27,9 @@ GROUPS = {4: 6, 8: 6}
 
 def prepare():
     """The job: the model's folder, and for each group its texts and the ids that every row scores."""
-    from rewright.service.models.backbone import load_backbone, located
+    from rewright.service.models.backbone import load_backbone
     from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.locating import locate
     from tests.bench.nll import DATA
 
     backbone = load_backbone("embedded", precision="bfloat16", device="cpu")
@@ -47,7 +48,7 @@ def prepare():
         }
         for row in chosen
     ]
-    return {"model": located("embedded", "bench")[0], "trees": trees}
+    return {"model": locate("embedded", setting="bench").source, "trees": trees}
 
 
 def pairs(trees):

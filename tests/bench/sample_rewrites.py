@@ -24,10 +24,11 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from rewright.service.models.chat_format import ChatFormat  # noqa: E402
 from rewright.trainer.data.prompts import rewriting_prompt  # noqa: E402
 from rewright.trainer.data.samples import Sample, read_source  # noqa: E402
 from rewright.trainer.data.split import place_in_draw, stage_of  # noqa: E402
-from rewright.trainer.models.policy import ChatFormat, load_model, load_tokenizer, locate  # noqa: E402
+from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate  # noqa: E402
 from rewright.trainer.recipes.blocks import Backbone, Source  # noqa: E402
 
 
@@ -73,7 +74,7 @@ def read_rows(file: Path) -> list[dict]:
 def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
     located = locate(Backbone(model=options.model))
     prompt = rewriting_prompt(options.prompt)
-    chat = ChatFormat(load_tokenizer(located), args={"enable_thinking": False}, date=options.template_date)
+    chat = chat_format(load_tokenizer(located), args={"enable_thinking": False}, date=options.template_date)
     turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in samples]
     write = _from_server(turns, chat, options) if options.server else _in_process(turns, chat, options)
     started = time.monotonic()
@@ -128,7 +129,7 @@ def _from_server(turns: list[Any], chat: ChatFormat, options: argparse.Namespace
             # Every sampling default of the model is set aside by name. No seed of each request: it ends vLLM 0.32 on a
             # CPU ("CPU Generator does not use offset"); start the server with --seed.
             body = {
-                "model": served, "prompt": chat.prompt_ids(turns[number]), "n": options.k,
+                "model": served, "prompt": chat.encode_prompt(turns[number]), "n": options.k,
                 "temperature": options.temperature, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0,
                 "max_tokens": options.max_tokens,
             }  # fmt: skip

@@ -26,6 +26,8 @@ class Answered:
     code: str | None = None
     retryable: bool = True
     retry_after: str | None = None
+    content: bytes | None = None
+    """A body of the test's own, whatever `code` says."""
 
 
 DROPPED = "dropped"
@@ -86,6 +88,7 @@ class _Faults:
             headers = [(b"retry-after", fault.retry_after.encode())] if fault.retry_after else []
             error = {"code": fault.code, "message": "as the test says", "retryable": fault.retryable, "detail": None}
             content = json.dumps({"error": error}).encode() if fault.code else b"<html>not ours</html>"
+            content = fault.content if fault.content is not None else content
             await send({"type": "http.response.start", "status": fault.status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
         else:

@@ -6,18 +6,18 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
+from rewright.clients.cli.jsonl import RewardLine
 from rewright.clients.cli.main import main
 from rewright.service.errors import ScorerUnavailable
-from rewright.service.schema import RewardGroup
 from rewright.service.settings import Settings
 from tests.clients.faulty_server import serve_faulty
 from tests.live_server import ROOT, free_port, serve_app
-from tests.plain_scorers import PlainJudge, PlainNll, plain_scorers
+from tests.plain_scorers import NEVER, PlainJudge, PlainNll, plain_scorers
+from tests.waiting import PATIENCE_S, until
 
 GROUPS = [
     {"id": f"g{i}", "problem": "p", "reference": "r", "candidates": [f"nll=0.{k} e=0.{k * k}" for k in range(1, 5)]}
@@ -41,8 +41,8 @@ def written(path: Path, rows) -> Path:
     return path
 
 
-def rewards_in(text: str) -> list[RewardGroup]:
-    return [RewardGroup.model_validate_json(line) for line in text.splitlines()]
+def rewards_in(text: str) -> list[RewardLine]:
+    return [RewardLine.model_validate_json(line) for line in text.splitlines()]
 
 
 def started(*arguments: object, **options) -> "subprocess.Popen[str]":
@@ -69,7 +69,7 @@ def test_score_writes_one_line_a_group_in_order(server, groups_file, capfd):
 def test_score_reads_standard_input_and_names_groups_by_line(server):
     lines = "\n" + "".join(json.dumps({k: v for k, v in g.items() if k != "id"}) + "\n" for g in GROUPS[:2])
     running = started("score", "-", "--url", server.url)
-    out, err = running.communicate(lines, timeout=60)
+    out, err = running.communicate(lines, timeout=PATIENCE_S)
     assert running.returncode == 0, err
     assert [g.id for g in rewards_in(out)] == ["line-2", "line-3"]
 
@@ -81,15 +81,26 @@ def test_the_rule_reaches_the_service(server, groups_file, capfd):
     assert "min_std" in capfd.readouterr().err
 
 
+class AnswersOnce(PlainNll):
+    """And then never, unless `held` is False."""
+
+    held = True
+
+    async def score(self, groups, *, tokens=False):
+        self.delay = NEVER if self.held and self.asked else 0.0
+        return await super().score(groups, tokens=tokens)
+
+
 def test_a_killed_run_is_taken_up_where_it_stopped(tmp_path, groups_file, capfd):
     out = tmp_path / "rewards.jsonl"
     many = written(tmp_path / "many.jsonl", [{**g, "candidates": g["candidates"] * 16} for g in GROUPS])
-    with serve_faulty(plain_scorers(nll=PlainNll(delay=0.3))) as server:
+    nll = AnswersOnce()
+    with serve_faulty(plain_scorers(nll=nll)) as server:
         running = started("score", many, "--url", server.url, "--out", out, "--concurrency", 2)
-        while not out.exists() or out.stat().st_size == 0:
-            time.sleep(0.02)
+        until(lambda: out.exists() and out.stat().st_size)
         running.kill()
         running.communicate()
+        nll.held = False
         first = rewards_in(out.read_text())
         assert 0 < len(first) < 30
         with out.open("a") as torn:
@@ -103,21 +114,14 @@ def test_a_killed_run_is_taken_up_where_it_stopped(tmp_path, groups_file, capfd)
         assert main(["score", str(many), "--url", server.url, "--out", str(out)]) == 0 and not server.asked
 
 
-class AnswersOnce(PlainNll):
-    async def score(self, groups, *, tokens=False):
-        self.delay = 60.0 if self.asked else 0.0
-        return await super().score(groups, tokens=tokens)
-
-
 def test_an_interrupt_leaves_whole_lines_and_no_traceback(tmp_path):
     many = written(tmp_path / "many.jsonl", [{**g, "candidates": g["candidates"] * 16} for g in GROUPS])
     out = tmp_path / "rewards.jsonl"
     with serve_faulty(plain_scorers(nll=AnswersOnce())) as server:
         running = started("score", many, "--url", server.url, "--out", out, "--concurrency", 1)
-        while not out.exists() or out.stat().st_size == 0:
-            time.sleep(0.02)
+        until(lambda: out.exists() and out.stat().st_size)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130 and "Traceback" not in err and "stopped" in err
     assert out.read_text().endswith("\n") and rewards_in(out.read_text())
 
@@ -238,9 +242,9 @@ def test_other_packages_join_commands_through_entry_points(tmp_path):
     )
     environment = {"PYTHONPATH": str(tmp_path)}
     running = started("greet", "you", environment=environment)
-    assert (running.communicate(timeout=30)[0], running.returncode) == ("hello you\n", 7)
+    assert (running.communicate(timeout=PATIENCE_S)[0], running.returncode) == ("hello you\n", 7)
     running = started("lacking", "--anything", "else", environment=environment)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 2 and "needs more than is installed" in err and "Traceback" not in err
 
 
@@ -248,7 +252,7 @@ def test_a_reader_who_leaves_is_no_traceback(server, groups_file):
     running = started("score", groups_file, "--url", server.url)
     assert running.stdout is not None
     running.stdout.close()
-    assert running.wait(30) == 1
+    assert running.wait(PATIENCE_S) == 1
     assert running.stderr is not None and "Traceback" not in running.stderr.read()
     running.stderr.close()
 
@@ -262,8 +266,9 @@ def test_a_reader_who_leaves_is_no_traceback(server, groups_file):
         "rewright.clients.adapters.groups",
     ],
 )
-def test_clients_load_nothing_but_pydantic_and_httpx(module):
-    heavy = ("torch", "transformers", "fastapi", "uvicorn", "trl", "numpy", "yaml", "tqdm")
+def test_clients_load_nothing_but_pydantic_and_httpx_and_commands_tqdm(module):
+    heavy = ["torch", "transformers", "fastapi", "uvicorn", "trl", "numpy", "yaml"]
+    heavy += [] if module.startswith("rewright.clients.cli") else ["tqdm"]
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert shown.stdout.strip() == "[]"

@@ -2,13 +2,14 @@
 
 import asyncio
 import email.utils
-import time
+import socket
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rewright.clients.http_client import AsyncRewardClient, RewardClient
+from rewright.clients import AsyncRewardClient, RewardClient
+from rewright.clients.transport import deadline
 from rewright.service.errors import (
     DeadlineExceeded,
     InternalError,
@@ -24,6 +25,7 @@ from rewright.service.settings import LimitSettings, Settings
 from tests.clients.faulty_server import DROPPED, SILENT, Answered, serve_faulty
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainJudge, PlainNll, plain_scorers
+from tests.waiting import PATIENCE_S, until
 
 GROUP = {"problem": "p", "reference": "r", "candidates": ["nll=0.5 e=0.1", "nll=0.7 e=0.4", "ans=0"]}
 
@@ -78,11 +80,10 @@ def test_closing_ends_calls_of_other_threads():
     with serve_faulty(plain_scorers(), SILENT) as server, ThreadPoolExecutor() as beside:
         client = RewardClient(server.url, deadline_s=60)
         waiting = beside.submit(client.reward, [GROUP])
-        while not server.asked:
-            time.sleep(0.02)
+        until(lambda: server.asked)
         client.close()
         with pytest.raises(CancelledError):
-            waiting.result(timeout=10)
+            waiting.result(timeout=PATIENCE_S)
         assert client.reward([GROUP]).groups[0].feasible == 2
         client.close()
 
@@ -141,11 +142,8 @@ def test_what_passes_is_tried_again(fault):
         (Answered(422, "invalid_request", retryable=False), InvalidRequest),
         (Answered(413, "too_large", retryable=False), TooLarge),
         (Answered(401, "unauthorized", retryable=False), Unauthorized),
-        (Answered(500, "internal", retryable=False), InternalError),
-        (Answered(500), InternalError),
         (Answered(404), NotFound),
         (Answered(302), InternalError),
-        (Answered(200), InternalError),
     ],
     ids=str,
 )
@@ -173,10 +171,9 @@ def test_retry_after_is_honoured_by_all_requests(as_date):
 def test_a_retry_after_past_the_deadline_ends_the_call_now():
     busy = Answered(429, "overloaded", retry_after="3600")
     with serve_faulty(plain_scorers(), busy) as server, RewardClient(server.url, deadline_s=20) as client:
-        began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="as the test says") as raised:
             client.reward([GROUP])
-        assert time.monotonic() - began < 5 and raised.value.detail == {"last": "overloaded"}
+        assert raised.value.detail == {"last": "overloaded"} and len(server.asked) == 1
 
 
 def test_a_dead_replica_is_passed_over_and_the_load_is_spread():
@@ -195,7 +192,9 @@ def test_a_service_that_comes_back_is_found_again():
             client.reward([GROUP])
         with ThreadPoolExecutor() as beside:
             waiting = beside.submit(client.reward, [GROUP])
-            time.sleep(0.5)
+            with socket.create_server(("127.0.0.1", port)) as away:
+                for _ in range(2):
+                    away.accept()[0].close()
             assert not waiting.done()
             with serve_faulty(plain_scorers(), port=port):
                 assert waiting.result().groups[0].feasible == 2
@@ -207,8 +206,7 @@ def test_a_group_with_passing_failures_is_sent_again_whole():
         wrong = Group(id="wrong", problem="p", reference="r", candidates=["ans=0"])
         with RewardClient(server.url, deadline_s=20) as client, ThreadPoolExecutor() as beside:
             waiting = beside.submit(client.reward, [*groups_of(2), wrong])
-            while len(server.asked) < 2:
-                time.sleep(0.02)
+            until(lambda: len(server.asked) >= 2)
             judge.trouble = None
             scores = waiting.result()
         assert [g.failed for g in scores.groups] == [0, 0, 0] and [g.id for g in scores.groups] == ["g0", "g1", "wrong"]
@@ -232,11 +230,11 @@ def test_the_service_is_told_what_time_is_left():
 
 
 def test_nothing_answered_by_the_deadline_is_an_error_naming_the_last_trouble():
-    with RewardClient(f"http://127.0.0.1:{free_port()}", deadline_s=1) as client:
-        began = time.monotonic()
-        with pytest.raises(DeadlineExceeded, match="ConnectError"):
-            client.reward([GROUP])
-        assert time.monotonic() - began < 5
+    with (
+        RewardClient(f"http://127.0.0.1:{free_port()}", deadline_s=1) as client,
+        pytest.raises(DeadlineExceeded, match="ConnectError"),
+    ):
+        client.reward([GROUP])
 
 
 def test_groups_without_an_answer_come_back_failed_beside_those_that_were_answered():
@@ -256,17 +254,29 @@ def test_a_request_that_took_too_long_is_cut_in_two():
         assert server.ids[0] == ["g0", "g1", "g2", "g3"] and max(map(len, server.ids[2:])) <= 2
 
 
-def test_patience_is_renewed_by_progress_and_ends_without_it():
-    scorers = plain_scorers(nll=PlainNll(delay=0.4))
-    with serve_faulty(scorers) as server:
-        options = {"deadline_s": None, "patience_s": 1.5, "concurrency": 1, "batch_candidates": 2}
-        with RewardClient(server.url, **options) as client:
-            began = time.monotonic()
-            assert all(g.failed == 0 for g in client.reward(groups_of(6)).groups)
-            assert time.monotonic() - began > 1.5
-            server.faults.extend([SILENT] * 20)
-            with pytest.raises(DeadlineExceeded):
-                client.reward([GROUP])
+def test_patience_is_renewed_by_progress_and_ends_without_it(monkeypatch):
+    class Clock:
+        """Every request takes forty seconds of it."""
+
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    class Slow(PlainNll):
+        async def score(self, groups, *, tokens=False):
+            clock.now += 40
+            return await super().score(groups, tokens=tokens)
+
+    clock = Clock()
+    options = {"deadline_s": None, "concurrency": 1, "batch_candidates": 2}
+    with serve_faulty(plain_scorers(nll=Slow())) as server:
+        with monkeypatch.context() as patched, RewardClient(server.url, patience_s=60, **options) as client:
+            patched.setattr(deadline, "time", clock)
+            assert all(g.failed == 0 for g in client.reward(groups_of(6)).groups) and clock.now == 240
+        server.faults.extend([SILENT] * 20)
+        with RewardClient(server.url, patience_s=1, **options) as client, pytest.raises(DeadlineExceeded):
+            client.reward([GROUP])
 
 
 def test_keys_and_limits_of_the_service():

@@ -1,4 +1,5 @@
 """Rendered Deployments as processes on loopback: their own command, environment and probes; one process a Deployment.
+Those named as `warm` have their command run in an interpreter that has imported torch already.
 
 Differs from a cluster only where a process must: names of Services become loopback ports, mounted volumes become
 folders, and the service listens on 127.0.0.1. HOME and the working directory are empty folders that stand for the
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +20,19 @@ import platformdirs
 
 from tests.k8s.rendered import Object, Rendered, container, name_of, pod
 from tests.live_server import free_port
+from tests.warm_process import WarmProcess
 
 
 class LocalPod:
     def __init__(
-        self, deployment: Object, command: list[str], environment: Mapping[str, str], port: int, folder: Path
+        self,
+        deployment: Object,
+        command: list[str],
+        environment: Mapping[str, str],
+        port: int,
+        folder: Path,
+        *,
+        warm: bool,
     ) -> None:
         self.name = name_of(deployment)
         self.url = f"http://127.0.0.1:{port}"
@@ -33,7 +42,8 @@ class LocalPod:
         self._command = command
         self._pod = pod(deployment)["spec"]
         self._environment = self._on_this_machine(environment, port, folder)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._warm = warm
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     def _on_this_machine(self, environment: Mapping[str, str], port: int, folder: Path) -> dict[str, str]:
         # Models that were unpacked before need not be unpacked again: the cache volume outlives pods.
@@ -57,6 +67,17 @@ class LocalPod:
         }
 
     def start(self) -> None:
+        if self._warm:
+            command, *arguments = self._command
+            assert command == "rewright"
+            self._process = WarmProcess(
+                "rewright.clients.cli.main",
+                *arguments,
+                environment=self._environment,
+                folder=self.root,
+                output=self._log,
+            )
+            return
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(
                 self._command,
@@ -67,7 +88,7 @@ class LocalPod:
             )
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> "subprocess.Popen[bytes] | WarmProcess":
         assert self._process is not None
         return self._process
 
@@ -91,7 +112,7 @@ class LocalPod:
         while not (self.passes("startupProbe") and self.passes("readinessProbe")):
             ended = self.process.poll()
             assert ended is None and time.monotonic() < deadline, f"{self.name}: exit {ended}\n{self.log()[-4000:]}"
-            time.sleep(0.2)
+            time.sleep(0.05)
         assert self.passes("livenessProbe")
 
     def kill(self) -> None:
@@ -117,6 +138,7 @@ def running(
     *,
     elsewhere: Mapping[str, int] | None = None,
     changed: Mapping[str, str] | None = None,
+    warm: Collection[str] = (),
 ) -> Iterator[dict[str, LocalPod]]:
     """Every Deployment of the overlay that runs this service, ready, by name.
 
@@ -137,7 +159,8 @@ def running(
             number = rendered.named("Service", service)["spec"]["ports"][0]["port"]
             for variable, value in environment.items():
                 environment[variable] = value.replace(f"//{service}:{number}", f"//127.0.0.1:{port}")
-        pods[name] = LocalPod(deployment, rendered.arguments(deployment), environment, ports[name], folder / name)
+        command = rendered.arguments(deployment)
+        pods[name] = LocalPod(deployment, command, environment, ports[name], folder / name, warm=name in warm)
     try:
         for one in pods.values():
             one.start()

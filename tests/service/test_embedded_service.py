@@ -2,14 +2,17 @@
 
 import json
 import math
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 ROOT = Path(__file__).resolve().parents[2]
 ENDPOINTS = ["verify", "judge", "nll", "diversity", "reward"]
 EXAMPLES = json.loads((ROOT / "examples" / "groups.json").read_text(encoding="utf-8"))
+SOME = {"groups": EXAMPLES["groups"][:3]}
+"""What goes through the models; all of it takes minutes where bfloat16 is emulated."""
 EXPECTED = json.loads((ROOT / "examples" / "groups.expected.json").read_text(encoding="utf-8"))
 
 
@@ -30,15 +33,22 @@ def items(response):
 
 
 def test_every_example_is_verified_as_labelled(client):
-    answer = client.post("/v1/reward", json=EXAMPLES).json()
+    answer = client.post("/v1/verify", json=EXAMPLES).json()
     assert [g["id"] for g in answer["groups"]] == [g["id"] for g in EXAMPLES["groups"]]
+    for g in answer["groups"]:
+        assert [int(c["correct"]) for c in g["candidates"]] == EXPECTED[g["id"]], g["id"]
+
+
+def test_examples_are_rewarded_as_labelled(client):
+    answer = client.post("/v1/reward", json=SOME).json()
+    assert [g["id"] for g in answer["groups"]] == [g["id"] for g in SOME["groups"]]
     for g in answer["groups"]:
         assert [c["status"] for c in g["candidates"]] == ["scored"] * len(g["candidates"])
         assert [c["v_ans"] or 0 for c in g["candidates"]] == EXPECTED[g["id"]], g["id"]
 
 
 def test_the_reward_is_made_of_its_components(client):
-    body = EXAMPLES | {"rule": {"variant": "soft", "lambda_dist": 0.5, "lambda_div": 30.0}}
+    body = SOME | {"rule": {"variant": "soft", "lambda_dist": 0.5, "lambda_div": 30.0}}
     for g in client.post("/v1/reward", json=body).json()["groups"]:
         for c in g["candidates"]:
             terms = c["r_task"] + 0.5 * (c["r_dist"] or 0.0) + 30.0 * (c["r_div"] or 0.0)
@@ -132,13 +142,12 @@ def test_readiness_survives_an_idle_hour_by_a_micro_score(client):
 
 def test_the_log_holds_no_text_of_a_candidate(embedded_server, client):
     client.post("/v1/reward", json=group("a-very-private-candidate \\boxed{42}"))
-    time.sleep(0.2)
-    log = embedded_server.log.read_text()
-    assert "private" not in log and "/v1/reward" in log
+    until(lambda: "/v1/reward" in embedded_server.log.read_text())
+    assert "private" not in embedded_server.log.read_text()
 
 
 def test_real_groups_need_no_5xx(client, shared_rows):
-    rows = shared_rows("groups.jsonl")[::45]
+    rows = sorted(shared_rows("groups.jsonl"), key=lambda row: sum(map(len, row["candidates"])))[:180:60]
     body = {
         "groups": [
             {

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,37 +13,40 @@ import psutil
 import pytest
 
 from tests.live_server import serve_process
+from tests.waiting import PATIENCE_S, until
+from tests.warm_process import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def start(**environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rewright.service"],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
-        ({"REWRIGHT_PORT": "eighty"}, "port"),
         ({"REWRIGHT_SCORERS__NLL__MODEL": "/no/such/folder"}, "scorers.nll.model"),
         ({"REWRIGHT_SCORERS__JUDGE__PROMPT": "no-such-prompt"}, "scorers.judge.prompt"),
         ({"REWRIGHT_SCORERS__DIVERSITY__MODEL": "/no/such/folder"}, "scorers.diversity.model"),
     ],
 )
-def test_a_start_that_cannot_succeed_says_why_without_a_traceback(environment, named):
+def test_a_start_that_cannot_succeed_says_why_without_a_traceback(environment, named, tmp_path):
     off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("VERIFY", "JUDGE", "NLL", "DIVERSITY")}
     wanted = {k: v for k, v in off.items() if not any(e.startswith(k.removesuffix("WHERE")) for e in environment)}
-    ended = start(**wanted, **environment)
+    process = WarmProcess("rewright.service", environment=os.environ | wanted | environment, output=tmp_path / "said")
+    assert process.wait(PATIENCE_S) == 2
+    said = (tmp_path / "said").read_text()
+    assert named in said and "Traceback" not in said
+
+
+def test_a_setting_that_is_none_is_said_before_anything_is_loaded():
+    ended = subprocess.run(
+        [sys.executable, "-m", "rewright.service"],
+        env={**os.environ, "REWRIGHT_PORT": "eighty"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 2
-    assert named in ended.stderr and "Traceback" not in ended.stderr
+    assert "port" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_sigterm_ends_the_process_cleanly():
@@ -55,7 +57,7 @@ def test_sigterm_ends_the_process_cleanly():
             assert client.post("/v1/verify", json=body).json()["groups"][0]["candidates"][0]["correct"] is True
             assert client.post("/v1/nll", json={"groups": [{"problem": "p", "candidates": ["a"]}]}).status_code == 503
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         assert "Traceback" not in server.log.read_text()
 
 
@@ -74,17 +76,12 @@ def test_no_worker_outlives_the_service(sent):
 
         asking = threading.Thread(target=ask)
         asking.start()
-        end = time.monotonic() + 60
-        while len(family := descendants(server.process.pid)) < 4 and time.monotonic() < end:
-            time.sleep(0.1)
-        assert len(family) >= 4  # resource tracker, forkserver, and workers
+        until(lambda: len(descendants(server.process.pid)) >= 4)  # resource tracker, forkserver, and workers
+        family = descendants(server.process.pid)
         server.process.send_signal(sent)
-        server.process.wait(60)
-        asking.join(60)
-        end = time.monotonic() + 10
-        while (left := [pid for pid in family if lives(pid)]) and time.monotonic() < end:
-            time.sleep(0.1)
-        assert left == []
+        server.process.wait(PATIENCE_S)
+        asking.join(PATIENCE_S)
+        until(lambda: not any(lives(pid) for pid in family))
 
 
 def lives(pid: int) -> bool:
@@ -111,20 +108,15 @@ def descendants(pid: int) -> list[int]:
 def test_sigterm_while_models_load_ends_the_process_and_its_children_at_once(tmp_path):
     off = {f"REWRIGHT_SCORERS__{name}__WHERE": "off" for name in ("JUDGE", "DIVERSITY")}
     log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rewright.service"], env=os.environ | off, cwd=ROOT, stdout=out, stderr=out
-        )
+    process = WarmProcess("rewright.service", environment=os.environ | off, output=log)
     try:
-        deadline = time.monotonic() + 120
-        while "opening nll" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
+        until(lambda: process.poll() is not None or (log.exists() and "opening nll" in log.read_text()))
+        assert process.poll() is None, log.read_text()
         children = psutil.Process(process.pid).children(recursive=True)
         assert children  # the verifier's
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-        _, left = psutil.wait_procs(children, timeout=10)
+        assert process.wait(PATIENCE_S) == 0
+        _, left = psutil.wait_procs(children, timeout=PATIENCE_S)
         assert left == []
     finally:
         process.kill()

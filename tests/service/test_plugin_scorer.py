@@ -69,7 +69,7 @@ def test_the_pod_serves_it_alone(pod):
         answer = client.post("/v1/variety", json={"groups": [{"candidates": ["a b a b", "one two", ""]}]}).json()
         items = answer["groups"][0]["candidates"]
         assert [item.get("score") for item in items] == [0.5, 1.0, None]
-        assert items[2]["error"]["code"] == "blank"
+        assert items[2]["error"]["code"] == "no_words"
         assert answer["served_by"]["scorers"]["variety"] == {"version": 1, "lower_case": True}
         assert client.post("/v1/nll", json={"groups": [GROUP]}).json()["error"]["code"] == "scorer_off"
 

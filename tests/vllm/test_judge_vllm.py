@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rewright.service.models.backbone import load_backbone, located
+from rewright.service.models.backbone import load_backbone
+from rewright.service.models.locating import locate
 from rewright.service.schema import Failed, Group, JudgeScored
 from rewright.service.scorers.judge.openai_backend import OpenAIJudge
 from rewright.service.scorers.judge.prompt import JudgePrompt
@@ -38,7 +39,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     assert PYTHON is not None
-    model, _ = located("embedded", "tests")
+    model = locate("embedded", setting="tests").source
     started = VllmServer(PYTHON, model, tmp_path_factory.mktemp("vllm") / "log.txt")
     try:
         started.start()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rewright.clients.cli.progress import ProgressBar
+from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.build.checks import Checks, open_checks
 from rewright.trainer.build.corpus import BuildCorpus, stage_two
 from rewright.trainer.build.finish import Facts, diversity_of, finish
@@ -33,7 +34,7 @@ from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import Generator, open_generator
 from rewright.trainer.models.adapter_folder import Rendering, adapter_sha256, rendering_of, rewriter_of
-from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
+from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 from rewright.trainer.recipes.build import BuildRecipe, Shard
 from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.row_file import RowFile, origins_in
@@ -114,7 +115,7 @@ def _prepare(
     shard: Shard | None,
 ) -> _Prepared:
     located = locate(recipe.backbone)
-    chat = ChatFormat(load_tokenizer(located), args=rendering.args, date=rendering.date)
+    chat = chat_format(load_tokenizer(located), args=rendering.args, date=rendering.date)
     for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     corpus = stage_two(recipe, folder.corpus, prompt=rendering.prompt, chat=chat, located=located)
@@ -128,7 +129,7 @@ def _prepare(
         "backbone": {"revision": located.revision, "precision": recipe.backbone.precision},
         "adapter": adapter_hash,
         "prompts": {step.origin: step.prompt.sha256 for step in steps},
-        "template": {"sha256": chat.template_sha256, "args": chat.args, "date": chat.date},
+        "template": chat.describe(),
         "generation": recipe.generation.model_dump(mode="json") if steps else None,
         "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size, "block_size": block_size},
         "scorers": _scorers(served),
@@ -224,7 +225,7 @@ def _stream(
         def take(block: list[Settled]) -> None:
             nonlocal again, passed
             fresh, again = block[again:], max(0, again - len(block))
-            tokens_of = prepared.chat.tokens_of
+            tokens_of = prepared.chat.token_count
             made = [row_of(*s, provenance=prepared.row_provenance, tokens_of=tokens_of) for s in fresh]
             rows.append(as_line(row) for row in made)
             passed += sum(row["origin"] != "reference" for row in made)

@@ -79,7 +79,7 @@ def write_card_plots(numbers: BuildNumbers, folder: Path, *, title: str) -> list
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = {
+    pairs: dict[str, tuple[str, Sequence[float | int | None], Sequence[float | int | None]]] = {
         "nll": ("NLL under π0, nats per token", numbers.reference_nll, numbers.nll),
         "length": ("length, tokens of π0", numbers.reference_length, numbers.length),
     }

@@ -1,7 +1,7 @@
 """What a build asks of the service: r_task and every component of a candidate, the NLL of a reference, the diversity.
 
 Promises: a service that is away, overloaded or failing is asked again until it has been of no use for `patience_s`;
-then, and for whatever it refuses for good, `ServiceTrouble` is raised. Trouble of the service never becomes a verdict.
+then, and for whatever it refuses forever, `ServiceTrouble` is raised. Trouble of the service never becomes a verdict.
 A gold answer that cannot be read is the data's doing: `CorpusError`, since the corpus step should have left it out.
 
 Not covered: ordering and falling back (`rewright.trainer.build.stream`).

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.locating import Located
 from rewright.trainer.data.corpus import prepare_corpus
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample, hash_of
 from rewright.trainer.errors import CorpusError, ServiceTrouble
-from rewright.trainer.models.policy import ChatFormat, Located
 from rewright.trainer.recipes.build import BuildRecipe, Shard
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
 from rewright.trainer.runs.preflight import api_key
@@ -37,7 +38,7 @@ class BuildCorpus(NamedTuple):
         if shard is None:
             return range(self.size)
         blocks = -(-self.size // block_size)
-        start, stop = (blocks * index // shard.count * block_size for index in (shard.index, shard.index + 1))
+        start, stop = (blocks * part // shard.parts * block_size for part in (shard.part, shard.part + 1))
         return range(min(start, self.size), min(stop, self.size))
 
     def samples(self, places: range) -> Iterator[Sample]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rewright.trainer.build.rows import as_line
+from rewright.trainer.data.whole_files import UNFINISHED
 from rewright.trainer.errors import RunFolderError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _copy(rows: BinaryIO, out: BinaryIO) -> None:
 @contextmanager
 def _whole(file: Path) -> Iterator[Path]:
     """A path to write to, which becomes `file` at the end."""
-    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished = file.with_name(file.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
     try:
         yield unfinished

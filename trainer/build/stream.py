@@ -40,7 +40,7 @@ class Place(NamedTuple):
     """One sample of one block."""
 
     block: int
-    index: int
+    row: int
 
 
 class Settled(NamedTuple):
@@ -127,7 +127,7 @@ class BuildStream:
         assert isinstance(place, Place)  # noqa: S101
         block = self._blocks[place.block]
         step = self._steps[block.step]
-        self._spawn(self._check(place, block.samples[place.index], step.origin, answer))
+        self._spawn(self._check(place, block.samples[place.row], step.origin, answer))
 
     def drain(self) -> None:
         """Wait for the end of a stream whose method asks nothing."""
@@ -169,8 +169,8 @@ class BuildStream:
         scored = await self._checks.candidate(sample, answer.text)
         with self._changed:
             block = self._blocks[place.block]
-            block.attempts[place.index].append(attempt_of(origin, answer, scored))
-            block.open.discard(place.index)
+            block.attempts[place.row].append(attempt_of(origin, answer, scored))
+            block.open.discard(place.row)
             if not block.open:
                 failing = [i for i, attempts in enumerate(block.attempts) if not attempts[-1].passed]
                 self._ask(place.block, block, failing)
@@ -179,7 +179,7 @@ class BuildStream:
     async def _score_reference(self, place: Place, sample: Sample) -> None:
         found = await self._checks.reference(sample)
         with self._changed:
-            self._blocks[place.block].references[place.index] = found
+            self._blocks[place.block].references[place.row] = found
             self._hand_over()
 
     def _hand_over(self) -> None:

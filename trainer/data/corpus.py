@@ -14,7 +14,6 @@ Not covered: whether a problem occurs in a benchmark too.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 from rewright.trainer.data.samples import Sample, hash_of, read_samples, read_source, write_samples
 from rewright.trainer.data.split import Stage, place_in_draw, stage_of
+from rewright.trainer.data.whole_files import write_text
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus
 
@@ -99,9 +99,7 @@ def prepare_corpus(
         report.kept[name] = len(samples)
         report.data_hash[name] = hash_of(samples)
     # The report comes last and at once: a folder that has one is complete.
-    unfinished = folder / "report.json.unfinished"
-    unfinished.write_text(report.as_json(), encoding="utf-8")
-    os.replace(unfinished, report_file)
+    write_text(report_file, report.as_json())
     return Stages(**stages, counts=report.counts(), data_hash=report.data_hash)
 
 

@@ -3,7 +3,7 @@
 A prompt's places are `{{problem}}` and `{{solution}}`; they are filled in one pass, so that braces of LaTeX, and a
 problem that happens to spell `{{solution}}`, stay what they are. A prompt is known by the hash of its text.
 
-Not covered: the chat format, which belongs to the policy's tokenizer (`rewright.trainer.models.policy`).
+Not covered: the chat format, which belongs to the policy's tokenizer (`rewright.service.models.chat_format`).
 """
 
 import hashlib

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rewright.trainer.errors import CorpusError, first_line
+from rewright.service.models.errors import first_line
+from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Source
 
 _SPACE = re.compile(r"\s+")

@@ -16,6 +16,8 @@ from rewright.trainer.evaluate.benchmarks import Question
 from rewright.trainer.evaluate.folder import JsonLines
 
 AT_ONCE = 32
+BAD_GOLD = "bad_gold"
+"""The one code that tells of the question; any other tells of the service, whether it calls itself final or not."""
 _NOT_ASKED = {
     "status": "failed",
     "error": {
@@ -79,7 +81,7 @@ class AnswerChecks:
         rows = []
         for group in scores.groups:
             item = group.candidates[0]
-            if item.status == "failed" and item.error.retryable:
+            if item.status == "failed" and item.error.code != BAD_GOLD:
                 self.trouble = item.error.message
             else:
                 rows.append({"id": group.id, **item.model_dump(mode="json")})

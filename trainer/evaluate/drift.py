@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rewright.service.models.chat_format import Target
 from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
 from rewright.trainer.errors import BackboneError
-from rewright.trainer.models.policy import ChatFormat, load_model, load_tokenizer, locate
-from rewright.trainer.models.sft_tokens import Target, TargetFormat
+from rewright.trainer.models.policy import chat_format, device_of, load_model, load_tokenizer, locate
 from rewright.trainer.recipes.blocks import Backbone
 
 RESAMPLES = 1000
@@ -41,13 +41,11 @@ def measure_drift(
     pairs: Sequence[tuple[str, str]], *, base: Backbone, tuned: Backbone, adapter: Path | None, max_tokens: int
 ) -> dict[str, Any]:
     """pairs: prompt and π0's answer. Raises `BackboneError` where the two models do not share a vocabulary."""
-    located = locate(base)
-    tokenizer = load_tokenizer(located)
-    targets = TargetFormat(tokenizer, ChatFormat(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE))
+    chat = chat_format(load_tokenizer(locate(base)), args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
     with _Models(base, tuned, adapter) as models:
         moved = []
         for prompt, answer in pairs:
-            target = targets.encode([{"role": "user", "content": prompt}], answer)
+            target = chat.encode_target([{"role": "user", "content": prompt}], answer)
             moved.append(models.moved(Target(target.ids[: target.start + max_tokens], target.start)))
     tokens = sum(m.tokens for m in moved)
     return {
@@ -65,17 +63,18 @@ class _Models:
     """π0 and the tuned model; one set of weights where the tuned one is π0 with an adapter."""
 
     def __init__(self, base: Backbone, tuned: Backbone, adapter: Path | None) -> None:
-        import torch
 
-        self._device = torch.device("cuda" if tuned.device == "auto" and torch.cuda.is_available() else "cpu")
+        self._device = device_of(tuned)
         shared = adapter is not None and base == tuned
         self._tuned: Any = load_model(locate(tuned), tuned)
-        self._base: Any = None if shared else load_model(locate(base), base).eval().to(self._device)
+        self._base: Any = None if shared else load_model(locate(base), base)
         if adapter is not None:
             from peft import PeftModel
 
             self._tuned = PeftModel.from_pretrained(self._tuned, str(adapter))
-        self._tuned = self._tuned.eval().to(self._device)
+        for model in (self._tuned, self._base):
+            if model is not None:
+                model.eval().to(self._device)
         if self._base is not None and self._base.config.vocab_size != self._tuned.config.vocab_size:
             raise BackboneError(
                 "drift needs two models of one vocabulary; evaluate against a base run of the same model"

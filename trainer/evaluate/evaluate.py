@@ -18,12 +18,13 @@ from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
 from rewright.service.models.defaults import TEMPLATE_ARGS
 from rewright.trainer.data.prompts import Prompt
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError, ServiceTrouble
 from rewright.trainer.evaluate.accuracy import against_base, averages, benchmark_result
 from rewright.trainer.evaluate.answer_checks import AnswerChecks
 from rewright.trainer.evaluate.benchmarks import Questions, prompt_of, read_questions
 from rewright.trainer.evaluate.drift import measure_drift
-from rewright.trainer.evaluate.folder import RESULTS, SETTINGS, EvaluateFolder, JsonLines, read_results, write_json
+from rewright.trainer.evaluate.folder import RESULTS, SETTINGS, EvaluateFolder, JsonLines, read_results
 from rewright.trainer.evaluate.table import as_markdown
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import open_generator
@@ -68,21 +69,25 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
             with JsonLines(folder.generations) as generations, JsonLines(folder.verdicts) as verdicts:
                 _answer(_Run(recipe, client, questions, texts), generations, verdicts)
                 results = _results(questions, generations, verdicts)
-    base_answers = _base_answers(recipe, questions, texts) if base is not None else []
-    summary: dict[str, Any] = {
-        "kind": "evaluation",
-        "origin": origin_of(recipe.adapter or recipe.backbone.model),
-        "backbone": recipe.backbone.model,
-        "adapter": recipe.adapter,
-        "questions": {"asked": len(questions.asked), "left_out": questions.left_out, "sha256": questions.sha256},
-        "verifier": verifier,
-        "benchmarks": results,
-        "averages": averages(results),
-        "against_base": against_base(results, base["benchmarks"]) if base is not None else None,
-        "drift": _drift(recipe, base_answers) if base_answers else None,
-    }
-    write_json(folder.path / RESULTS, summary)
-    (folder.path / "results.md").write_text(as_markdown(summary), encoding="utf-8")
+            base_answers = _base_answers(recipe, questions, texts) if base is not None else []
+            summary: dict[str, Any] = {
+                "kind": "evaluation",
+                "origin": origin_of(recipe.adapter or recipe.backbone.model),
+                "backbone": recipe.backbone.model,
+                "adapter": recipe.adapter,
+                "questions": {
+                    "asked": len(questions.asked),
+                    "left_out": questions.left_out,
+                    "sha256": questions.sha256,
+                },
+                "verifier": verifier,
+                "benchmarks": results,
+                "averages": averages(results),
+                "against_base": against_base(results, base["benchmarks"]) if base is not None else None,
+                "drift": _drift(recipe, base_answers) if base_answers else None,
+            }
+            write_json(folder.path / RESULTS, summary)
+            write_text(folder.path / "results.md", as_markdown(summary))
     return folder.path
 
 

@@ -63,9 +63,14 @@ class DecodingEngine(Protocol):
     """batch_size: prompts that a source hands out together; under_way: the most that are held at once;
     busy_s: seconds spent decoding so far."""
 
-    batch_size: int
-    under_way: int
-    busy_s: float
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def under_way(self) -> int: ...
+
+    @property
+    def busy_s(self) -> float: ...
 
     def run(self, source: Source) -> Iterator[Answered]:
         """Answers as they are finished, until the source is over."""

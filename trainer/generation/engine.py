@@ -32,7 +32,7 @@ from rewright.trainer.generation.base import (
     Source,
 )
 from rewright.trainer.models.adapter_folder import adapter_sha256
-from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
+from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 from rewright.trainer.recipes.blocks import Backbone
 
 Engine = Literal["auto", "transformers", "vllm"]
@@ -41,7 +41,7 @@ Engine = Literal["auto", "transformers", "vllm"]
 class Generated(NamedTuple):
     """`Answered`, with the prompt's place in what was given to `Generator.stream`, counted from 0."""
 
-    index: int
+    place: int
     text: str
     n_tokens: int
     finish_reason: FinishReason
@@ -114,7 +114,7 @@ def open_generator(
     chosen = _chosen(engine, backbone)
     located = locate(backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=template_args or {}, date=template_date)
+    chat = chat_format(tokenizer, args=template_args or {}, date=template_date)
     adapter_hash = adapter_sha256(adapter) if adapter is not None else None
     if chosen == "vllm":
         from rewright.trainer.generation.vllm_engine import VllmEngine
@@ -128,7 +128,7 @@ def open_generator(
         "model": located.name,
         "revision": located.revision,
         "adapter": adapter_hash,
-        "template": {"sha256": chat.template_sha256, "args": chat.args, "date": chat.date},
+        "template": chat.describe(),
     }
     return Generator(opened, backbone=described, decoding=decoding)
 

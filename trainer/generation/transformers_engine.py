@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from rewright.trainer.errors import BackboneError, first_line
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.errors import first_line
+from rewright.service.models.locating import Located
+from rewright.trainer.errors import BackboneError
 from rewright.trainer.generation.base import Answered, Asked, BusyTime, Decoding, Source, seed_of
-from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer, resolved_dtype
+from rewright.trainer.models.policy import context_window, device_of, dtype_of, load_model, load_tokenizer
 from rewright.trainer.recipes.blocks import Backbone
 
 if TYPE_CHECKING:
@@ -39,16 +42,15 @@ class TransformersEngine:
         self._chat = chat
         self._decoding = decoding
         self._tokenizer: Any = load_tokenizer(located)
-        cuda = backbone.device == "auto" and torch.cuda.is_available()
-        self._device = torch.device("cuda" if cuda else "cpu")
+        self._device = device_of(backbone)
         model: Any = load_model(located, backbone)
         self._stop = _stop_ids(model, self._tokenizer, chat)
-        self._window = _window(model, self._tokenizer)
+        self._window = context_window(model, self._tokenizer, located)
         if adapter is not None:
-            model = with_adapter(model, adapter, merge=resolved_dtype(backbone) == torch.float32)
+            model = with_adapter(model, adapter, merge=dtype_of(backbone) == torch.float32)
         self._model = model.requires_grad_(False).eval().to(self._device)
         # Whatever `generate` is not told it takes from the model's own defaults: there shall be none.
-        self._model.generation_config = GenerationConfig()
+        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         self._busy = BusyTime()
 
     @property
@@ -77,7 +79,7 @@ class TransformersEngine:
 
     def _answers(self, batch: Sequence[Asked]) -> list[Answered]:
         with self._busy:
-            prompts = [self._chat.prompt_ids(asked.messages) for asked in batch]
+            prompts = [self._chat.encode_prompt(asked.messages) for asked in batch]
             room = [min(self._decoding.max_tokens, self._window - len(ids)) for ids in prompts]
             fitting = [place for place, tokens in enumerate(room) if tokens > 0]
             written = iter(self._halving([prompts[p] for p in fitting], [room[p] for p in fitting]))
@@ -132,7 +134,7 @@ class TransformersEngine:
     def _config(self, max_new_tokens: int, pad: int) -> GenerationConfig:
         d = self._decoding
         sampling = {"temperature": d.temperature, "top_p": d.top_p, "top_k": 0} if d.temperature > 0 else {}
-        return GenerationConfig(
+        return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=max_new_tokens,
             do_sample=d.temperature > 0,
             eos_token_id=sorted(self._stop),
@@ -167,9 +169,4 @@ def _stop_ids(model: "PreTrainedModel", tokenizer: Any, chat: ChatFormat) -> fro
     """What ends an answer: the model's and the tokenizer's own, and the template's end of turn (a GGUF may lack it)."""
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     known = own if isinstance(own, list) else [own]
-    return frozenset(t for t in [*known, tokenizer.eos_token_id, chat.end_of_turn()] if t is not None)
-
-
-def _window(model: "PreTrainedModel", tokenizer: Any) -> int:
-    stated = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return int(stated) if isinstance(stated, int) and stated > 0 else int(min(tokenizer.model_max_length, 10**9))
+    return frozenset(t for t in [*known, tokenizer.eos_token_id, chat.end_mark] if t is not None)

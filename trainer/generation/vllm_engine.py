@@ -13,11 +13,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rewright.trainer.errors import BackboneError, first_line
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.errors import first_line
+from rewright.service.models.locating import Located
+from rewright.trainer.errors import BackboneError
 from rewright.trainer.generation.base import Answered, Asked, BusyTime, Decoding, Source, seed_of
 from rewright.trainer.generation.transformers_engine import with_adapter
 from rewright.trainer.models.adapter_folder import lora_rank
-from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer
+from rewright.trainer.models.policy import load_model, load_tokenizer
 from rewright.trainer.recipes.blocks import Backbone
 
 UNDER_WAY = 256
@@ -118,11 +121,11 @@ class VllmEngine:
         """Hand a prompt to the engine; the answer of one that does not fit."""
         from vllm import SamplingParams
 
-        ids = self._chat.prompt_ids(asked.messages)
+        ids = self._chat.encode_prompt(asked.messages)
         room = min(self._decoding.max_tokens, self._window - len(ids))
         if room < 1:
             return Answered(asked.key, "", 0, "prompt_too_long")
-        end = self._chat.end_of_turn()
+        end = self._chat.end_mark
         params = SamplingParams(
             temperature=self._decoding.temperature,
             top_p=self._decoding.top_p,
@@ -155,7 +158,7 @@ class VllmEngine:
 
     def _stop_ids(self, written: Any) -> set[Any]:
         # vLLM names the token only where it was one of stop_token_ids; else it was the end of sequence.
-        return {written.stop_reason, self._tokenizer.eos_token_id, self._chat.end_of_turn()}
+        return {written.stop_reason, self._tokenizer.eos_token_id, self._chat.end_mark}
 
 
 def _rank(adapter: Path) -> int:

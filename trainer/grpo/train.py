@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.locating import Located
 from rewright.trainer.data.corpus import Stages, prepare_corpus
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.grpo.model_card import model_card
 from rewright.trainer.grpo.plots import write_plots
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
-from rewright.trainer.models.policy import ChatFormat, Located, load_model, load_tokenizer, locate, lora_config
+from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
@@ -33,7 +35,7 @@ from rewright.trainer.runs.train_folder import RunFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-    from trl import GRPOTrainer
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +64,21 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
     prompt = rewriting_prompt(recipe.prompt.file)
     served = check_service(recipe.reward)
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
-    if first_rank:
-        folder.claim(recipe, resume=resume)
+    with folder.claimed(recipe, resume=resume, first_rank=first_rank):
+        return _train(recipe, folder, prompt, served, resume=resume, ranks=ranks, first_rank=first_rank)
+
+
+def _train(
+    recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served, *, resume: bool, ranks: int, first_rank: bool
+) -> Path:
+    from rewright.trainer.runs.resuming import train_to_the_end
+
     config = grpo_config(recipe, folder.path, ranks=ranks)
     # The first process makes the corpus, the others read it back.
     with config.main_process_first(desc="corpus"):
         prepared = _prepare(recipe, folder, prompt, served)
     if first_rank:
         folder.note_provenance(prepared.provenance)
-    from rewright.trainer.runs.resuming import train_to_the_end
-
     trainer = _trainer(recipe, prepared, config)
     try:
         train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
@@ -87,7 +94,7 @@ def train(recipe: GrpoRecipe, *, resume: bool = True) -> Path:
 def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served) -> _Prepared:
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=served.template_args, date=served.template_date)
+    chat = chat_format(tokenizer, args=served.template_args, date=served.template_date)
     for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     backbone = {"model": located.name, "revision": located.revision, "template": chat.template_sha256}
@@ -109,7 +116,7 @@ def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Serv
         "left_out": stages.counts,
         "backbone": backbone,
         "prompt": {"name": prompt.name, "sha256": prompt.sha256},
-        "template": {"args": chat.args, "date": chat.date},
+        "template": {key: chat.describe()[key] for key in ("args", "date")},
         "service": {"version": served.info.get("version"), "scorers": served.info["scorers"]},
     }
     return _Prepared(located, tokenizer, chat, prompt, stages, provenance)
@@ -131,11 +138,13 @@ def _corpus(
 
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
-    from trl import GRPOTrainer
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
+    # TRL awaits a coroutine function, but its annotation knows plain functions alone.
+    reward: Any = reward_function(recipe)
     trainer = GRPOTrainer(
         model=load_model(prepared.located, recipe.backbone),
-        reward_funcs=reward_function(recipe),
+        reward_funcs=reward,
         args=config,
         train_dataset=data_set(prepared.stages.stage_one, prepared.prompt),
         processing_class=prepared.tokenizer,
@@ -146,7 +155,7 @@ def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrain
     return trainer
 
 
-def _leave_a_checkpoint(trainer: "GRPOTrainer", folder: RunFolder) -> None:
+def _leave_a_checkpoint(trainer: Any, folder: RunFolder) -> None:
     step = trainer.state.global_step
     last = folder.last_checkpoint()
     if step > 0 and (last is None or last.name != f"checkpoint-{step}"):

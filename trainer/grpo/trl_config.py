@@ -8,19 +8,19 @@ from rewright.clients.adapters.trl import RewardFunction
 from rewright.clients.wire import Rule
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample
-from rewright.trainer.models.policy import resolved_dtype
+from rewright.trainer.models.policy import device_of, dtype_of
 from rewright.trainer.recipes.grpo import GrpoRecipe, Rollouts
 from rewright.trainer.runs.preflight import api_key
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
 
 def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig":
     """One generation and one update per step, whole groups on every rank."""
     import torch
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
     t, keeping = recipe.training, recipe.keeping
     return GRPOConfig(
@@ -44,8 +44,8 @@ def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig"
         max_completion_length=recipe.rollouts.max_tokens,
         temperature=recipe.rollouts.temperature,
         top_p=recipe.rollouts.top_p,
-        use_cpu=recipe.backbone.device == "cpu" or not torch.cuda.is_available(),
-        bf16=resolved_dtype(recipe.backbone) == torch.bfloat16,
+        use_cpu=device_of(recipe.backbone).type == "cpu",
+        bf16=dtype_of(recipe.backbone) == torch.bfloat16,
         logging_steps=1,
         save_strategy="steps",
         save_steps=keeping.save_steps,

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rewright.service.models.hashing import content_hash
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.errors import BackboneError
-from rewright.trainer.models.gguf_copy import content_hash
 from rewright.trainer.recipes.grpo import load_recipe
 
 _FILES = ("adapter_model.safetensors", "adapter_config.json")

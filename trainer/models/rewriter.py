@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.errors import BackboneError
-from rewright.trainer.models.policy import ChatFormat, load_model, load_tokenizer, locate
+from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate
 from rewright.trainer.recipes.grpo import load_recipe
 
 
@@ -27,12 +28,15 @@ class Rewriter:
         import torch
 
         turn = [{"role": "user", "content": self.prompt.fill(problem=problem, solution=reference)}]
-        inputs = self.tokenizer.apply_chat_template(
-            turn, add_generation_prompt=True, return_dict=True, return_tensors="pt", **self.chat.variables
-        ).to(self.model.device)
+        prompt_BT = torch.tensor([self.chat.encode_prompt(turn)], device=self.model.device)
         with torch.inference_mode():
-            ids_BT = self.model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens)
-        new = ids_BT[0, inputs["input_ids"].shape[1] :]
+            ids_BT = self.model.generate(
+                input_ids=prompt_BT,
+                attention_mask=torch.ones_like(prompt_BT),
+                do_sample=False,
+                max_new_tokens=max_tokens,
+            )
+        new = ids_BT[0, prompt_BT.shape[1] :]
         return str(self.tokenizer.decode(new, skip_special_tokens=True)).strip()
 
     def distance_from_backbone(self) -> float:
@@ -57,6 +61,6 @@ def load_rewriter(adapter: Path) -> Rewriter:
     located = locate(recipe.backbone)
     model = PeftModel.from_pretrained(load_model(located, recipe.backbone), str(adapter)).eval()
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=rendering["args"], date=rendering["date"])
+    chat = chat_format(tokenizer, args=rendering["args"], date=rendering["date"])
     prompt = Prompt(rendering["prompt"]["name"], rendering["prompt"]["text"])
     return Rewriter(model, tokenizer, chat, prompt)

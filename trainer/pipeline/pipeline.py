@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.hashing import content_hash
 from rewright.trainer.build.build import build
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
@@ -26,7 +27,6 @@ from rewright.trainer.evaluate.benchmarks import read_questions
 from rewright.trainer.evaluate.evaluate import evaluate
 from rewright.trainer.grpo.train import train
 from rewright.trainer.models.adapter_folder import adapter_sha256
-from rewright.trainer.models.gguf_copy import content_hash
 from rewright.trainer.models.policy import locate
 from rewright.trainer.pipeline.steps import Done, Steps
 from rewright.trainer.recipes.loader import as_yaml
@@ -45,6 +45,12 @@ _OPERATIONAL = {"device", "micro_batch", "gradient_checkpointing", "save_steps",
 def run_pipeline(recipe: PipelineRecipe) -> Path:
     """Everything that is not done yet; the report. Raises `TrainerError`, after which the same command goes on."""
     experiment = _Experiment(recipe)
+    with experiment.steps.lock():
+        experiment.steps.note_recipe(as_yaml(recipe))
+        return _run(recipe, experiment)
+
+
+def _run(recipe: PipelineRecipe, experiment: "_Experiment") -> Path:
     rewriters = {name: experiment.rewriter(name) for name in recipe.rewriters}
     base = experiment.evaluated("base", trained=None, base=None)
     for name in recipe.datasets:
@@ -77,9 +83,7 @@ class _Experiment:
         }
         self._solve_prompt = Prompt.load(recipe.solve_prompt, places={"problem"}).sha256
         self._common = _common(recipe)
-        work = Path(recipe.work).expanduser()
-        self._steps = Steps(work)
-        (work / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
+        self.steps = Steps(Path(recipe.work).expanduser())
 
     def rewriter(self, name: str) -> Done:
         r = self._recipe.rewriters[name]
@@ -155,14 +159,14 @@ class _Experiment:
         )
 
     def report(self) -> Path:
-        done = self._steps.done
+        done = self.steps.done
         folders = [step.folder for name, step in done.items() if not name.startswith("rewriter-")]
         inputs = {"steps": {name: step.key for name, step in done.items()}}
         step = self._step("report", inputs, FILE, lambda folder: write_report(folders, folder))
         return step.folder / FILE
 
     def _step(self, name: str, inputs: Mapping[str, Any], last: str, do: Callable[[Path], object]) -> Done:
-        done = self._steps.run(name, inputs=inputs, last=last, do=do)
+        done = self.steps.run(name, inputs=inputs, last=last, do=do)
         if done.ran:
             gc.collect()  # a model of this step should not stay beside the next one's
         return done

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError
-from rewright.trainer.evaluate.folder import write_json
+from rewright.trainer.runs.claimed_folder import ClaimedFolder
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +32,28 @@ class Done:
     ran: bool
 
 
-class Steps:
-    def __init__(self, work: Path) -> None:
-        self._work = work
+class Steps(ClaimedFolder):
+    """The work folder. It is locked by whoever runs steps in it."""
+
+    kind = "pipeline"
+    setting = "work"
+    record = "recipe.yaml"
+    alone = False  # steps of another recipe stay beside
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.done: dict[str, Done] = {}
-        try:
-            (work / "steps").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(f"work: cannot write {work}: {error}") from None
+
+    def note_recipe(self, text: str) -> None:
+        """Keep the recipe of the last run beside the steps."""
+        write_text(self.path / self.record, text)
 
     def run(self, name: str, *, inputs: Mapping[str, Any], last: str, do: Callable[[Path], object]) -> Done:
         """Do a step in its folder, or find that it was done. inputs: all that its output depends on; last: the file
         that it writes last, in its folder."""
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-        folder = self._work / f"{name}-{key[:8]}"
-        record = self._work / "steps" / f"{name}.json"
+        folder = self.path / f"{name}-{key[:8]}"
+        record = self.path / "steps" / f"{name}.json"
         if self._recorded(record, key) and (folder / last).is_file():
             log.info("%s: done before, in %s", name, folder.name)
             self.done[name] = Done(folder, key, ran=False)
@@ -56,6 +64,7 @@ class Steps:
         if not (folder / last).is_file():
             raise RunFolderError(f"{name} ended without {folder / last}")
         seconds = round(time.monotonic() - began, 1)
+        record.parent.mkdir(exist_ok=True)
         write_json(record, {"key": key, "folder": folder.name, "seconds": seconds, "inputs": inputs})
         log.info("%s: done in %.0f s", name, seconds)
         self.done[name] = Done(folder, key, ran=True)

@@ -93,6 +93,7 @@ class Reward(Block):
         return [value] if isinstance(value, str) else value
 
     def rule(self) -> dict[str, Any]:
-        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std", "weights"})
+        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        rule |= {"weights": self.weights} if self.weights else {}
         guards = self.guards.model_dump(exclude_none=True)
         return rule | ({"guards": guards} if guards else {})

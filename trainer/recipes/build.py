@@ -81,10 +81,10 @@ class BuildRecipe(Block):
 
 
 class Shard(NamedTuple):
-    """Part `index` of `count`, counted from 0."""
+    """One of `parts` of a build, counted from 0."""
 
-    index: int
-    count: int
+    part: int
+    parts: int
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -96,7 +96,7 @@ class Shard(NamedTuple):
 
     @property
     def folder(self) -> str:
-        return f"{self.index}-of-{self.count}"
+        return f"{self.part}-of-{self.parts}"
 
 
 def load_build_recipe(source: str | Path, overrides: Sequence[str] = ()) -> BuildRecipe:

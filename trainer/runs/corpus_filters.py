@@ -4,22 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewright.clients.http_client import RewardClient
+from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.data.corpus import Refusals, by_rule
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.models.policy import ChatFormat
 from rewright.trainer.recipes.blocks import Corpus
+
+BAD_GOLD = "bad_gold"
 
 
 def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_prompt_tokens: int) -> list[Refusals]:
     """Those that need the backbone's tokenizer and nobody's answer, cheapest first."""
     filters = [
         by_rule("control_tokens", lambda s: chat.spells_control_token(f"{s.problem}\n{s.reference}")),
-        by_rule("too_long", lambda s: chat.tokens_of(f"{s.problem}\n{s.reference}") > corpus.max_sample_tokens),
+        by_rule("too_long", lambda s: chat.token_count(f"{s.problem}\n{s.reference}") > corpus.max_sample_tokens),
         by_rule(
             "prompt_too_long",
-            lambda s: chat.prompt_tokens(prompt.fill(problem=s.problem, solution=s.reference)) > max_prompt_tokens,
+            lambda s: len(chat.encode_prefix(prompt.fill(problem=s.problem, solution=s.reference))) > max_prompt_tokens,
         ),
     ]
     limit = corpus.max_solution_characters
@@ -47,7 +49,8 @@ def unreadable_golds(client: RewardClient) -> Refusals:
             item = group.candidates[0]
             if item.status != "failed":
                 continue
-            if item.error.retryable:
+            # Any other reason is the service's, and no reason to leave a sample out for every method.
+            if item.error.code != BAD_GOLD:
                 raise CorpusError(
                     f"the verifier could not tell whether the gold answer of {group.id!r} can be read "
                     f"({item.error.code}); try again, or set corpus.check_golds to false"

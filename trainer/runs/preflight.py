@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.defaults import TEMPLATE_DATE
+from rewright.service.models.locating import Located
 from rewright.trainer.errors import RecipeError, ServiceTrouble
-from rewright.trainer.models.policy import ChatFormat, Located
 from rewright.trainer.recipes.blocks import Reward
 
 PROBE_S = 60.0
@@ -67,7 +69,7 @@ def check_service(reward: Reward, *, wait_s: float = INFO_S) -> Served:
                 "would not be comparable"
             )
     template = first["scorers"].get("nll", {}).get("template", {})
-    return Served(first, dict(template.get("args", {})), str(template.get("date", "2025-01-01")))
+    return Served(first, dict(template.get("args", {})), str(template.get("date", TEMPLATE_DATE)))
 
 
 def incompatibilities(served: Served, located: Located, chat: ChatFormat) -> list[str]:

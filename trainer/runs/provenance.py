@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rewright.trainer.data.whole_files import write_json
 from rewright.trainer.errors import CorpusError
 
 FILE = "origin.json"
@@ -17,7 +18,8 @@ FILE = "origin.json"
 def build_origin(dataset: Path) -> dict[str, Any]:
     """What build.json beside a dataset says of it; only its name for a dataset from elsewhere."""
     said = _json(dataset.parent / "build.json")
-    rewriter = said.get("rewriter") if isinstance(said.get("rewriter"), dict) else {}
+    told = said.get("rewriter")
+    rewriter: dict[str, Any] = told if isinstance(told, dict) else {}
     return {
         "dataset": dataset.name,
         "method": said.get("method"),
@@ -29,7 +31,7 @@ def build_origin(dataset: Path) -> dict[str, Any]:
 
 
 def write_origin(folder: Path, origin: dict[str, Any]) -> None:
-    (folder / FILE).write_text(json.dumps(origin, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_json(folder / FILE, origin)
 
 
 def origin_of(model: str | Path) -> dict[str, Any]:

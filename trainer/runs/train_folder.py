@@ -6,21 +6,25 @@
     plots/              reward, yield, nll, diversity  trainer_state.json the log, a row a step
     runs/               TensorBoard's files            loss.*            the loss curve (SFT)
 
-Promises: a folder goes on with the run that it was made for and with no other; nothing is ever deleted or written over
+Promises: a folder goes on with the run that it was made for and with no other, one process (or one group of ranks) at a
+time; nothing is ever deleted or written over
 but checkpoints past their number; a checkpoint that was cut short by a kill is never used.
 """
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
+from rewright.trainer.runs.claimed_folder import ClaimedFolder
 
 _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
     "grpo": {
@@ -35,31 +39,47 @@ _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
-class RunFolder:
+class RunFolder(ClaimedFolder):
+    kind = "training run"
+    setting = "keeping.output"
+    record = "recipe.yaml"
+
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.corpus = path / "corpus"
         self.adapter = path / "adapter"
         self.model = path / "model"
         self.plots = path / "plots"
+
+    @contextmanager
+    def claimed(self, recipe: GrpoRecipe | SftRecipe, *, resume: bool, first_rank: bool) -> Iterator[None]:
+        """Hold the folder for this recipe. Of several ranks the first does it for all.
+
+        Raises `RunFolderError` as `lock` and `claim` do.
+        """
+        if not first_rank:
+            yield
+            return
+        with self.lock():
+            self.claim(recipe, resume=resume)
+            yield
 
     def claim(self, recipe: GrpoRecipe | SftRecipe, *, resume: bool) -> None:
         """Make the folder this recipe's, or find that it is already.
 
         A recipe that never came to a checkpoint may be fixed: it is replaced.
 
-        Raises `RunFolderError` where it holds a run and `resume` is off, a run of another recipe, or other files.
+        Called while the folder is held. Raises `RunFolderError` where it holds a run and `resume` is off, or a run of
+        another recipe.
         """
-        file = self.path / "recipe.yaml"
+        file = self.path / self.record
         if not file.is_file():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise RunFolderError(f"{self.path} is there and holds no run; set keeping.output to a new folder")
-            self._create(file, recipe)
+            write_text(file, as_yaml(recipe))
             return
         if not resume:
             raise RunFolderError(f"{self.path} holds a run already; go on with --resume, or set keeping.output")
         if self.last_checkpoint() is None and not (self.adapter.exists() or self.model.exists()):
-            _write(file, as_yaml(recipe))
+            write_text(file, as_yaml(recipe))
             return
         before = yaml.safe_load(file.read_text(encoding="utf-8"))
         if changed := list(_differences(before, yaml.safe_load(as_yaml(recipe)))):
@@ -80,14 +100,7 @@ class RunFolder:
         """A resumed run adds to what is there: a list, one entry a start."""
         file = self.path / "provenance.json"
         starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-        _write(file, json.dumps([*starts, provenance], ensure_ascii=False, indent=1))
-
-    def _create(self, file: Path, recipe: GrpoRecipe | SftRecipe) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            _write(file, as_yaml(recipe))
-        except OSError as error:
-            raise RunFolderError(f"keeping.output: cannot write {self.path}: {error}") from None
+        write_json(file, [*starts, provenance])
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
@@ -110,9 +123,3 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
     needed = all((checkpoint / name).is_file() for name in ("optimizer.pt", "scheduler.pt"))
     return "global_step" in state and needed and any((checkpoint / name).is_file() for name in _WEIGHTS)
-
-
-def _write(file: Path, text: str) -> None:
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, file)

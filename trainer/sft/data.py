@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.data.samples import jsonl_rows, parquet_rows
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.models.policy import ChatFormat
-from rewright.trainer.models.sft_tokens import TargetFormat
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,13 +47,12 @@ def read_dataset(path: Path) -> Iterator[Mapping[str, Any]]:
     return parquet_rows(path) if path.suffix == ".parquet" else jsonl_rows(path)
 
 
-def sft_rows(path: Path, *, tokenizer: Any, chat: ChatFormat, max_tokens: int, success_only: bool = False) -> SftRows:
+def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: bool = False) -> SftRows:
     """success_only: leave out rows of origin `reference`, the fallbacks (Table 4, Figure 3 of the paper).
 
     Raises `CorpusError` for a file that cannot be read, a row of another form, and where no row is left."""
     from datasets import Dataset
 
-    targets = TargetFormat(tokenizer, chat)
     rows: list[dict[str, list[int]]] = []
     left_out: dict[str, str] = {}
     digest = hashlib.sha256()
@@ -71,7 +69,7 @@ def sft_rows(path: Path, *, tokenizer: Any, chat: ChatFormat, max_tokens: int, s
         if any(chat.spells_control_token(text) for text in (response, *(turn["content"] for turn in prompt))):
             left_out[name] = "control_tokens"
             continue
-        target = targets.encode(prompt, response)
+        target = chat.encode_target(prompt, response)
         if len(target.ids) > max_tokens:
             left_out[name] = "too_long"
             continue

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
+from rewright.service.models.locating import Located
 from rewright.trainer.models.policy import (
-    ChatFormat,
-    Located,
+    chat_format,
+    device_of,
+    dtype_of,
     load_model,
     load_tokenizer,
     locate,
     lora_config,
-    resolved_dtype,
 )
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
@@ -33,7 +34,9 @@ from rewright.trainer.runs.train_folder import RunFolder
 from rewright.trainer.sft.data import SftRows, sft_rows
 
 if TYPE_CHECKING:
-    from trl import SFTConfig
+    from transformers import PreTrainedTokenizerBase
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +46,6 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
 
     Raises `TrainerError` for all that its user can fix.
     """
-    from trl import SFTTrainer
-
     from rewright.trainer.runs.resuming import train_to_the_end
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -53,34 +54,48 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = ChatFormat(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
+    chat = chat_format(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
     dataset = Path(recipe.data.path).expanduser()
     rows = sft_rows(
         dataset,
-        tokenizer=tokenizer,
         chat=chat,
         max_tokens=recipe.data.max_tokens,
         success_only=recipe.data.success_only,
     )
     log.info("%d rows with %d trained tokens; left out: %s", len(rows.dataset), rows.tokens, rows.counts() or "none")
     origin = _origin(recipe, located, dataset, rows)
-    if first_rank:
-        folder.claim(recipe, resume=resume)
-        folder.note_provenance({**origin, "left_out": rows.left_out, "template": {"sha256": chat.template_sha256}})
-    trainer = SFTTrainer(
+    noted = {**origin, "left_out": rows.left_out, "template": {"sha256": chat.template_sha256}}
+    with folder.claimed(recipe, resume=resume, first_rank=first_rank):
+        if first_rank:
+            folder.note_provenance(noted)
+        trainer = _trainer(recipe, folder, located, tokenizer, rows, ranks=ranks)
+        train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
+        trained = folder.adapter if recipe.lora is not None else folder.model
+        trainer.save_model(str(trained))
+        if trainer.is_world_process_zero():
+            trainer.save_state()
+            _finish(recipe, folder, trained, origin, trainer.state.log_history)
+    return trained
+
+
+def _trainer(
+    recipe: SftRecipe,
+    folder: RunFolder,
+    located: Located,
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: SftRows,
+    *,
+    ranks: int,
+) -> "SFTTrainer":
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    return SFTTrainer(
         model=_model(recipe, located),
         args=_config(recipe, folder.path, ranks=ranks),
         train_dataset=rows.dataset,
         processing_class=tokenizer,
         peft_config=lora_config(recipe.lora) if recipe.lora is not None else None,
     )
-    train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
-    trained = folder.adapter if recipe.lora is not None else folder.model
-    trainer.save_model(str(trained))
-    if trainer.is_world_process_zero():
-        trainer.save_state()
-        _finish(recipe, folder, trained, origin, trainer.state.log_history)
-    return trained
 
 
 def _model(recipe: SftRecipe, located: Located) -> Any:
@@ -91,7 +106,7 @@ def _model(recipe: SftRecipe, located: Located) -> Any:
 
 def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
     import torch
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     t, keeping = recipe.training, recipe.keeping
     return SFTConfig(
@@ -113,8 +128,8 @@ def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
         seed=t.seed,
         max_length=None,
         completion_only_loss=True,
-        use_cpu=recipe.backbone.device == "cpu" or not torch.cuda.is_available(),
-        bf16=resolved_dtype(recipe.backbone) == torch.bfloat16,
+        use_cpu=device_of(recipe.backbone).type == "cpu",
+        bf16=dtype_of(recipe.backbone) == torch.bfloat16,
         logging_steps=1,
         save_strategy="steps",
         save_steps=keeping.save_steps,

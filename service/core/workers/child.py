@@ -116,7 +116,7 @@ def _close_all_but(keep: int) -> None:
 
 
 def _silence() -> None:
-    """A worker that prints for ever must fill nobody's disk, log or pipe."""
+    """A worker that prints forever must fill nobody's disk, log or pipe."""
     with open(os.devnull, "r+b") as nothing:
         for descriptor in (0, 1, 2):
             os.dup2(nothing.fileno(), descriptor)

@@ -30,7 +30,7 @@ LINGERS_S = 0.1
 
 _TICK_S = 0.2
 """How often a child at work is looked at: what it uses of memory tells later who ended it."""
-_BUSY_SHARE = 0.1
+_BUSY_SHARE = 0.02
 """A child that uses less of a core than this, all through its wall-clock limit, hangs; else the machine is busy."""
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 """Signals that no item raises in its own process: an operator, the kernel short of memory, or the forkserver's end."""
@@ -103,7 +103,7 @@ class WorkerProcess:
         return self._process.pid or 0
 
     def renice(self, by: int) -> None:
-        """Lower the priority to `by` steps below the parent's, for good: only the privileged could raise it again."""
+        """Lower the priority to `by` steps below the parent's, forever: only the privileged could raise it again."""
         with suppress(OSError):  # dead already, which `work` will report
             os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0) + by)
 

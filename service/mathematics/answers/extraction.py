@@ -7,6 +7,7 @@ Policy, strongest first; the *last* statement wins, so that a candidate has one 
 - An empty box is no answer, whatever stands before it. A statement that is denied ("the answer is not 5",
   "\boxed{5} is wrong"), only supposed or quoted from the question states no answer
   (`rewright.service.mathematics.answers.context`).
+- Serialised structures (JSON, YAML) state nothing (`rewright.service.mathematics.answers.serialised`).
 - A box that is an operand (`-\boxed{5}`, `\boxed{5} \cdot 10^3`) stands for the formula around it.
 - Else, for a text that is short or one piece of mathematics, the text itself. Else the last formula, or the last number
   in the prose, whichever stands later (policy:extraction); in brackets or bold, the same (policy:bracket-answer).
@@ -27,6 +28,7 @@ from rewright.service.mathematics.answers.context import (
     whole_formula,
 )
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace
+from rewright.service.mathematics.answers.serialised import without_data
 
 WINDOW = 50_000
 _BARE = 80
@@ -109,7 +111,7 @@ def find_answer(text: str) -> Found | None:
     tail = text[-WINDOW:]
     thought, _, after = tail.rpartition("</think>")
     tail = after if thought and after.strip() else tail
-    tail = visible(_CONTROL_TOKEN.sub(" ", tail)).rstrip()
+    tail = without_data(visible(_CONTROL_TOKEN.sub(" ", tail))).rstrip()
     if not tail.strip() or tail.endswith("####"):
         return None
     if tail.endswith("</answer>") and "<answer>" in tail:

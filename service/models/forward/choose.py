@@ -1,15 +1,16 @@
 """How a model may be run for eq. 6: the fastest way that agrees with the model's own plain forward on a probe.
 
-    packed    candidates of all groups in one row without padding, each prefix once (`packed_forward`)
-    shared    the prefix's cache repeated for a batch of its candidates, the output layer on target rows
-    repeated  each candidate with the prefix before it, the output layer on target rows
+    packed    candidates of all groups in one row without padding, each prefix once
+    (`rewright.service.models.forward.packed`) shared    the prefix's cache repeated for a batch of its candidates, the
+    output layer on target rows repeated  each candidate with the prefix before it, the output layer on target rows
     plain     the same, through the model's own logits
 
 Promises: the first of these that gives the probe's tokens the same log-probabilities. Positions whose encoding depends
 on the length of the whole batch (dynamic and long RoPE) would let neighbours change a score: such a model runs
 `repeated`, one candidate at a time.
 
-Not covered: what a probe of a few tokens cannot see, except sliding windows, which `packed_forward` counts.
+Not covered: what a probe of a few tokens cannot see, except sliding windows, which
+`rewright.service.models.forward.packed` counts.
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,9 @@ Promises: one log-probability an id, the same whatever else is in the batch (up 
 precision); logits only at target positions, in chunks; on a device that ran out of memory smaller packs are tried, and
 only a candidate that does not fit in the smallest is `OutOfMemory`. On a CPU each core runs packs of its own (`lanes`).
 
-`PackedScorer` raises `CannotPack` for a model whose own code cannot be run on packed rows; `forward_ways` then takes a
-slower way. Not covered: which candidates belong together in a batch (`rewright.service.core.batcher`).
+`PackedScorer` raises `CannotPack` for a model whose own code cannot be run on packed rows;
+`rewright.service.models.forward.choose` then takes a slower way. Not covered: which candidates belong together in a
+batch (`rewright.service.core.batcher`).
 """
 
 import copy

@@ -1,7 +1,7 @@
 """log π0(ỹ_t | x, ỹ_<t) of one group's candidates at a time, padded: for models that packed rows do not suit.
 
 Promises: logits only at target positions, in chunks; a batch that does not fit into memory is halved. Ways to run the
-model (see `forward_ways`, which finds the one to take):
+model (see `rewright.service.models.forward.choose`, which finds the one to take):
 
     shared    the prefix's cache repeated for a batch of candidates, the output layer on target rows
     repeated  each candidate with the prefix before it, the output layer on target rows

@@ -4,7 +4,7 @@ Promises: logits exist for a small chunk of target rows at a time; log-softmax a
 float32. Natural logarithm.
 
 Not covered: output layers that are more than a matrix with scaling and soft capping; the caller finds
-out by comparing (`forward_ways`), and takes the model's own logits instead.
+out by comparing (`rewright.service.models.forward.choose`), and takes the model's own logits instead.
 """
 
 from collections.abc import Callable

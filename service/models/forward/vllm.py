@@ -19,13 +19,12 @@ from itertools import accumulate
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
 
 from rewright.service.core.redaction import HIDDEN, redacted, secrets_in
 from rewright.service.errors import ScorerUnavailable, SettingsError
-from rewright.service.models.backbone import EMBEDDED_NAME, located
-from rewright.service.models.defaults import EMBEDDED
+from rewright.service.models.backbone import load_tokenizer
 from rewright.service.models.forward.packing import Ids, Tree
+from rewright.service.models.locating import locate
 from rewright.service.models.memory_split import OutOfMemory
 
 _log = logging.getLogger(__name__)
@@ -76,12 +75,8 @@ class VllmBackbone:
                 f"{setting}.device: vLLM takes its own device ({device!r} given); leave `auto`, and choose the GPU "
                 "with CUDA_VISIBLE_DEVICES"
             )
-        folder, revision = located(model, setting)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        if not tokenizer.chat_template:
-            raise SettingsError(
-                f"{setting}.model: the tokenizer of {model!r} has no chat template; name an instruction-tuned model"
-            )
+        located = locate(model, setting=setting)
+        tokenizer = load_tokenizer(located, setting=setting)
         arguments = {
             "dtype": precision,
             "max_model_len": max_tokens and max_tokens + 1,
@@ -91,7 +86,7 @@ class VllmBackbone:
             **engine_args,
         }
         try:
-            engine: Any = LLM(model=folder, **arguments)
+            engine: Any = LLM(model=located.source, **arguments)
         except Exception as error:
             why = " ".join((str(error).strip() or type(error).__name__).split())
             for secret in secrets_in(arguments):
@@ -104,17 +99,17 @@ class VllmBackbone:
         return cls(
             engine=engine,
             tokenizer=tokenizer,
-            name=EMBEDDED_NAME if model == EMBEDDED else model,
-            revision=revision or str(getattr(AutoConfig.from_pretrained(folder), "_commit_hash", None) or "unknown"),
+            name=located.title,
+            revision=located.revision or "unknown",
             device="vllm",
             dtype=str(config.dtype),
             context_window=int(config.max_model_len) - 1,
-            embedded=model == EMBEDDED,
+            embedded=located.embedded,
         )
 
 
 class VllmScorer:
-    """A `forward_ways.TargetScorer` over a running engine. Belongs to the thread that calls it.
+    """A `TargetScorer` over a running engine. Belongs to the thread that calls it.
 
     Raises `ScorerUnavailable` once the engine is dead.
     """
@@ -154,7 +149,7 @@ class VllmScorer:
         return [read(answer, len(prefix), ids) for answer, (prefix, ids) in zip(answers, pairs, strict=True)]
 
     def _generated(self, prompts: Any, asked: Any) -> Any:
-        """vLLM waits for ever for the answer of an engine that died, so the waiting is done aside, and watched."""
+        """vLLM waits forever for the answer of an engine that died, so the waiting is done aside, and watched."""
         answer: Future[Any] = Future()
 
         def ask() -> None:

@@ -1,7 +1,8 @@
 """A scorer before a scorer: texts scored once are remembered, by everything that their score depends on.
 
-A key is a hash of the inner scorer's name and description (model, revision, template, precision, prompt, …), of what
-its items depend on (`ScorerSpec.reads`), and of the candidate. Failures are not remembered, nor are tokens'
+A key is a hash of the inner scorer's name and description (model, revision, template, precision, prompt, …), of the
+service's version and the item's fields, of what its items depend on (`ScorerSpec.reads`), and of the candidate. What is
+remembered and cannot be read as an item is a miss. Failures are not remembered, nor are tokens'
 log-probabilities, and a request for those goes through. Equal texts that are being scored for somebody else are waited
 for instead of being scored again. Not covered: diversity, whose result belongs to a group
 (`rewright.service.scorers.diversity.scorer` remembers embeddings by itself).
@@ -10,12 +11,15 @@ for instead of being scored again. Not covered: diversity, whose result belongs 
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 from cachetools import LRUCache
+from pydantic import ValidationError
 
-from rewright.service.schema import Failed, Group, GroupScores
+from rewright.service.schema import WIRE, Failed, Group, GroupScores
 from rewright.service.scorers.base import CacheState, Scorer, check_contract, select_candidates
 from rewright.service.scorers.caching.store import SharedStore
 from rewright.service.scorers.spec import ScorerSpec
@@ -26,7 +30,8 @@ GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 class CachedScorer(Generic[GroupResult]):
     """`Scorer` over another one whose items do not depend on their group.
 
-    spec: the inner scorer's, which is `cacheable`. shared: the store of all pods, if any.
+    spec: the inner scorer's, which is `cacheable`. shared: the store of all pods, if any. about: what its items depend
+    on beside what the inner scorer describes.
     """
 
     def __init__(
@@ -36,12 +41,14 @@ class CachedScorer(Generic[GroupResult]):
         *,
         entries: int,
         shared: SharedStore | None,
+        about: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.name = inner.name
         self._inner = inner
         self._spec = spec
         self._table: LRUCache[bytes, bytes] = LRUCache(entries)
         self._shared = shared
+        self._further = dict(about)
         self._about = b""
         self._under_way: dict[bytes, asyncio.Future[Any]] = {}
         self._found = {"here": 0, "shared": 0, "nowhere": 0}
@@ -53,7 +60,9 @@ class CachedScorer(Generic[GroupResult]):
     async def open(self) -> None:
         await self._inner.open()
         # Only once it is open does it know its revision.
-        self._about = json.dumps([self.name, self._inner.describe()], sort_keys=True, default=str).encode()
+        about = [WIRE, version("rewright"), self._spec.item.model_json_schema(), self.name, self._inner.describe()]
+        about += [self._further] if self._further else []
+        self._about = json.dumps(about, sort_keys=True, default=str).encode()
 
     async def close(self) -> None:
         await self._inner.close()
@@ -89,7 +98,7 @@ class CachedScorer(Generic[GroupResult]):
                 waited[key] = other
             else:
                 mine[key] = place
-        items: dict[bytes, Any] = {key: self._spec.item.model_validate_json(value) for key, value in known.items()}
+        items: dict[bytes, Any] = known
         items |= await self._compute(group, mine)
         for key, future in waited.items():
             await asyncio.wait([future])
@@ -103,18 +112,25 @@ class CachedScorer(Generic[GroupResult]):
         )
         return cast(GroupResult, result)
 
-    async def _look_up(self, keys: list[bytes]) -> dict[bytes, bytes]:
-        known = {key: value for key in keys if (value := self._table.get(key)) is not None}
+    async def _look_up(self, keys: list[bytes]) -> dict[bytes, Any]:
+        """Items that are remembered, by key."""
+        known = {key: item for key in keys if (item := self._read(self._table.get(key))) is not None}
         self._found["here"] += len(known)
         unknown = [key for key in keys if key not in known]
         if self._shared is not None:
             for key, value in zip(unknown, await self._shared.get(unknown), strict=True):
-                if value is not None:
+                if value is not None and (item := self._read(value)) is not None:
                     self._table[key] = value
-                    known[key] = value
+                    known[key] = item
                     self._found["shared"] += 1
         self._found["nowhere"] += len(keys) - len(known)
         return known
+
+    def _read(self, value: bytes | None) -> Any:
+        try:
+            return None if value is None else self._spec.item.model_validate_json(value)
+        except ValidationError:
+            return None
 
     async def _compute(self, group: Group, places: dict[bytes, int]) -> dict[bytes, Any]:
         """Items of the candidates at those places, by key; remembered where they were scored."""
@@ -125,8 +141,7 @@ class CachedScorer(Generic[GroupResult]):
         self._under_way |= futures
         try:
             asked = [select_candidates(group, list(places.values()))]
-            results = await self._inner.score(asked)
-            check_contract(self.name, asked, results)
+            results = check_contract(self.name, asked, await self._inner.score(asked))
             items = dict(zip(places, results[0].candidates, strict=True))
             for key, future in futures.items():
                 if not isinstance(items[key], Failed):

@@ -27,7 +27,7 @@ from rewright.service.scorers.diversity.embedder import Embedded, Embedder, Wind
 
 class MarginalDiversity(NamedTuple):
     total: float
-    """D of eq. 10, in [0, 1]."""
+    """D of eq. 10, in [0, 1], and never beyond by rounding."""
     r_div_K: NDArray[np.float64]
     """max(0, Δ_k) of eq. 11 and 12, one a member."""
 
@@ -50,7 +50,8 @@ def marginal_diversity(unit_KE: NDArray[np.float64]) -> MarginalDiversity:
         without_K = np.zeros(2)
     else:
         without_K = ((count - 1) * summed - count * square_K) / (2 * (count - 1) * (count - 2))
-    return MarginalDiversity(total, np.maximum(0.0, total - without_K))
+    # Both are in [0, 1] but for what unit vectors of a lower precision add.
+    return MarginalDiversity(min(1.0, total), np.clip(total - without_K, 0.0, 1.0))
 
 
 class EmbeddingDiversity:

@@ -19,7 +19,8 @@ NO_FAULT = "none"
 
 class _Token(BaseModel):
     token: str
-    logprob: float = Field(allow_inf_nan=False)
+    # −∞ is the logarithm of 0. What is above 0 by more than rounding adds is no logarithm of a probability.
+    logprob: float = Field(le=0.01)
 
 
 class _FirstToken(_Token):

@@ -5,8 +5,9 @@ would begin its answer; what a group's questions begin with alike (instructions,
 text of problem, reference or candidate that spells a control token is read as ordinary text; nothing is cut: a question
 longer than the judge's context is `Failed("too_long")`.
 
-A model that cannot be run packed (`forward_ways`) reads each question by itself. Not covered: a beginning that several
-groups share, a candidate that both orders of the labels share, and prompts that ask for a rationale.
+A model that cannot be run packed (`rewright.service.models.forward.choose`) reads each question by itself. Not covered:
+a beginning that several groups share, a candidate that both orders of the labels share, and prompts that ask for a
+rationale.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from rewright.service.core.batcher import Batcher, QueueState
 from rewright.service.errors import OutOfTime, ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import Backbone
 from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
 from rewright.service.models.forward.choose import fastest_scorer
 from rewright.service.models.forward.packed import PackedScorer
 from rewright.service.models.forward.packing import Tree
@@ -40,8 +42,6 @@ from rewright.service.scorers.judge.verdicts import (
 )
 
 # The same question must read alike tomorrow, and the answer must begin where the generation prompt ends.
-TEMPLATE_DATE = "2025-01-01"
-TEMPLATE_ARGUMENTS = {"enable_thinking": False}
 
 Ids = tuple[int, ...]
 Scores = list[float | OutOfMemory | None]
@@ -140,7 +140,9 @@ class TransformersJudge:
 
     def _prepare(self) -> _Opened:
         backbone = self._load()
-        chat = ChatFormat.of(backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGUMENTS)
+        chat = ChatFormat.of(
+            backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS, setting="scorers.judge"
+        )
         fastest = fastest_scorer(backbone, batch_tokens=self._batch_tokens)
         packed = fastest if isinstance(fastest, PackedScorer) else None
         return _Opened(backbone, chat, label_tokens(backbone.tokenizer, self._prompt), packed)

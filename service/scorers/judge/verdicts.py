@@ -43,12 +43,13 @@ def labelled(*, valid: bool, rationale: str | None = None) -> JudgeScored:
 def p_valid(valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float]) -> float | None:
     """P(valid) / (P(valid) + P(invalid)) from the natural log-probabilities of every spelling of the two labels.
 
-    None where neither label has any probability.
+    None where neither label has any probability, or one has a log-probability that is none (NaN or +∞).
     """
-    valid = float(np.logaddexp.reduce(np.fromiter(valid_logprobs, float)))
-    invalid = float(np.logaddexp.reduce(np.fromiter(invalid_logprobs, float)))
-    both = float(np.logaddexp(valid, invalid))
-    return None if both == -np.inf or np.isnan(both) else float(np.exp(min(0.0, valid - both)))
+    with np.errstate(invalid="ignore"):
+        valid = float(np.logaddexp.reduce(np.fromiter(valid_logprobs, float)))
+        invalid = float(np.logaddexp.reduce(np.fromiter(invalid_logprobs, float)))
+        both = float(np.logaddexp(valid, invalid))
+    return float(np.exp(min(0.0, valid - both))) if np.isfinite(both) else None
 
 
 def is_label(token: str, label: str) -> bool:

@@ -7,7 +7,7 @@ Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable)
 (retryable).
 
 Not covered: what a missing nll means for `total` (`rewright.service.reward.rule`), and the format (`rendering`) and
-speed (`forward_ways`, `packed_forward`) of it.
+speed (`rewright.service.models.forward.choose`, `rewright.service.models.forward.packed`) of it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from pydantic import ValidationError
 
 from rewright.service.core.batcher import Batcher, QueueState
 from rewright.service.errors import InvalidRequest, OutOfTime, Overloaded, ScorerUnavailable
@@ -31,7 +32,9 @@ _log = logging.getLogger(__name__)
 
 _BLANK = Failed.because("blank", "the candidate holds nothing but white space", retryable=False)
 _NO_MEMORY = Failed.because("out_of_memory", "the candidate does not fit into the device's memory", retryable=True)
-_NOT_FINITE = Failed.because("not_finite", "the backbone's log-likelihood is not a finite number", retryable=False)
+_NOT_FINITE = Failed.because(
+    "not_finite", "the backbone's log-likelihood is not finite or out of range", retryable=False
+)
 
 _Ids = tuple[int, ...]
 _Outcome = torch.Tensor | OutOfMemory | Exception
@@ -277,10 +280,12 @@ def _item(ids: _Ids, outcome: _Outcome, spells_control: bool, format_: ChatForma
     if isinstance(outcome, Exception):
         return Failed.because("internal", f"scoring raised {type(outcome).__name__}", retryable=True)
     nll = -float(outcome.double().mean())
-    if not torch.isfinite(outcome).all():
-        return _NOT_FINITE
     tokens = None
-    if format_ is not None:
-        pairs = zip(ids, outcome.tolist(), strict=True)
-        tokens = [TokenLogprob(text=format_.token_text(token), logprob=logprob) for token, logprob in pairs]
-    return NllScored(nll=nll, n_tokens=len(ids), control_tokens=spells_control, tokens=tokens)
+    try:
+        if format_ is not None:
+            pairs = zip(ids, outcome.tolist(), strict=True)
+            tokens = [TokenLogprob(text=format_.token_text(token), logprob=logprob) for token, logprob in pairs]
+        # A single infinite log-probability makes the mean infinite, and two that cancel make it NaN.
+        return NllScored(nll=nll, n_tokens=len(ids), control_tokens=spells_control, tokens=tokens)
+    except ValidationError:
+        return _NOT_FINITE

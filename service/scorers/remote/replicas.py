@@ -1,8 +1,9 @@
 """The pods behind a remote scorer: their addresses, who is well, and who is asked next.
 
 A headless service's name stands for all its addresses, looked up again every few seconds, so that new pods get work and
-vanished ones none. A replica that fails is away until it answers its readiness again; one that is only busy rests as
-long as it asked. Connections are used no longer than `connection_age_s`, for services that balance by connection.
+vanished ones none. A replica is away until it has said who it is, and again when it fails, until it is well once more
+(`rewright.service.scorers.remote.health`); one that is only busy rests as long as it asked. Connections are used no
+longer than `connection_age_s`, for services that balance by connection.
 
 Not covered: what is sent (`rewright.service.scorers.remote.scorer`).
 """
@@ -21,6 +22,7 @@ from functools import cache
 import httpx
 
 from rewright.service.backoff import Backoff
+from rewright.service.scorers.remote.generations import Generation, Said
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +42,24 @@ REST = Backoff(first_s=0.5, longest_s=2.0)
 
 
 class Replica:
-    """One address of the scorer. `under_way` counts candidates."""
+    """One address of the scorer, away until it `returns` for the first time.
+
+    under_way: candidates; why: the reason it is away; refuses: it is away because it answers nobody here, whatever is
+    sent; to_prove: it is back only when it has scored something; strikes: groups in a row that it could not score, nor
+    anything between them, while another replica could; said: who it last said it is.
+    """
 
     def __init__(self, url: str, *, headers: dict[str, str], connection_age_s: float) -> None:
         self.url = url
         self.under_way = 0
-        self.away_since: float | None = None
+        self.away_since: float | None = time.monotonic()
         self.rests_until = 0.0
+        self.why = ""
+        self.refuses = False
+        self.to_prove = False
+        self.strikes = 0
+        self.said: Said | None = None
+        self.generation: Generation | None = None
         self._full = False
         self.answered_at = time.monotonic()
         self.misses = 0
@@ -71,19 +84,25 @@ class Replica:
         self.answered_at = time.monotonic()
         self.misses = self._failures = 0
 
-    def fails(self, reason: str) -> None:
+    def fails(self, reason: str, *, refuses: bool = False, to_prove: bool = False) -> None:
         """Away from now on, and not asked whether it is back before a pause that doubles with each failure in a row."""
         now = time.monotonic()
-        if self.well:
+        if self.well or self.why != reason:
             log.warning("replica %s is away: %s", self.url, reason)
+        if self.well:
             self.away_since = now
+        self.why, self.refuses = reason, refuses
+        # What was to be proved once stays to be proved until it is.
+        self.to_prove = self.to_prove or to_prove
+        self.strikes = 0
         self._failures += 1
         self.rests_until = now + REST.pause(self._failures)
 
     def returns(self) -> None:
         if not self.well:
-            log.info("replica %s is back", self.url)
+            log.info("replica %s is well", self.url)
             self.away_since = None
+            self.why, self.refuses, self.to_prove = "", False, False
             self.answered_at = time.monotonic()
             self.misses = 0
 
@@ -163,16 +182,31 @@ class Replicas:
             if address not in self._all:
                 self._all[address] = Replica(address, headers=self._headers, connection_age_s=self._age_s)
 
-    def choose(self, candidates: int, *, affinity: str | None, avoid: Collection[Replica]) -> Replica | None:
-        """A well replica with room for so many candidates, or None.
+    def choose(
+        self,
+        candidates: int,
+        generation: Generation | None,
+        *,
+        affinity: str | None,
+        avoid: Collection[Replica],
+        never: Collection[Replica],
+    ) -> Replica | None:
+        """A well replica of that generation with room for so many candidates, or None.
 
         Without `affinity` the one with the least under way. With it the first in an order that is the same for the same
         affinity while the same replicas are well (rendezvous hashing), passing over those that have much more to do
-        than the others (consistent hashing with bounded loads, arXiv 1608.01350). Those in `avoid` come last.
+        than the others (consistent hashing with bounded loads, arXiv 1608.01350). Those in `avoid` come last, those in
+        `never` not at all.
         """
         now = time.monotonic()
-        ready = [r for r in self._all.values() if r.well and r.rests_until <= now and r.has_room(candidates)]
-        ready = [r for r in ready if r not in avoid] or ready
+        ready = [
+            r
+            for r in self._all.values()
+            if r.well and r.generation is generation and r.rests_until <= now and r.has_room(candidates)
+        ]
+        if avoid:
+            ready = [r for r in ready if r not in never]
+            ready = [r for r in ready if r not in avoid] or ready
         if not ready:
             return None
         if affinity is not None:
@@ -184,10 +218,11 @@ class Replicas:
         idle = [r for r in ready if r.under_way == least]
         return idle[self._turn % len(idle)]
 
-    def rest_left(self) -> float:
-        """Seconds until one that is well may be asked again; 0 where one may, or none is well."""
+    def rest_left(self, generation: Generation | None) -> float:
+        """Seconds until one of the generation that is well may be asked again; 0 where one may, or none is well."""
         now = time.monotonic()
-        return max(0.0, min((r.rests_until - now for r in self._all.values() if r.well), default=0.0))
+        rests = (r.rests_until - now for r in self._all.values() if r.well and r.generation is generation)
+        return max(0.0, min(rests, default=0.0))
 
     async def close(self) -> None:
         for replica in self:

@@ -3,7 +3,7 @@
 As a program, one rank of several (gloo): trains with whole groups per rank, then tries with half a group a rank, and
 writes what it saw to FOLDER/rank-N.json.
 
-    python -m torch.distributed.run --nproc_per_node 2 tests/clients/adapters/tiny_grpo.py URL FOLDER
+    python -m torch.distributed.run --nproc_per_node 2 -m tests.clients.adapters.tiny_grpo URL FOLDER
 """
 
 import json

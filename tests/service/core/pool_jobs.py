@@ -46,6 +46,18 @@ def _sleep(seconds: float) -> str:
     return "slept"
 
 
+def _wait_for(file: str) -> str:
+    while not os.path.exists(file):
+        time.sleep(0.01)
+    return "it came"
+
+
+def _touch(file: str) -> str:
+    with open(file, "w"):
+        pass
+    return "touched"
+
+
 def _eat() -> int:
     hoard = []
     while True:
@@ -122,6 +134,8 @@ JOBS = {
     "spin_deaf": _spin_deaf,
     "in_c": _in_c,
     "sleep": _sleep,
+    "wait_for": _wait_for,
+    "touch": _touch,
     "eat": _eat,
     "eat_quietly": _eat_quietly,
     "leak": _leak,

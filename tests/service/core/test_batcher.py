@@ -2,25 +2,27 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from rewright.service.core.batcher import Batcher
 from rewright.service.core.request_context import request_id
 from rewright.service.errors import Overloaded, ScorerUnavailable
+from tests.waiting import PATIENCE_S, until_so
 
 
 class Device:
-    """Doubles numbers; notes its batches; can be held shut."""
+    """Doubles numbers; notes its batches; can be held shut. `begun` counts batches, done or not."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.begun = 0
         self.open = threading.Event()
         self.open.set()
 
     def run(self, items):
-        self.open.wait(10)
+        self.begun += 1
+        self.open.wait(PATIENCE_S)
         self.batches.append(list(items))
         if any(item < 0 for item in items):
             raise ValueError("negative")
@@ -41,9 +43,9 @@ def test_results_come_back_in_order_within_the_budget():
         b = batcher(device)
         device.open.clear()
         first = asyncio.create_task(b.submit([1]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: device.begun)
         rest = asyncio.create_task(b.submit([5, 5, 6, 4, 30, 1]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: b.state().waiting == 6)
         device.open.set()
         assert await first == [2]
         assert await rest == [10, 10, 12, 8, 60, 2]
@@ -58,11 +60,13 @@ def test_what_waits_is_merged_across_callers():
         device = Device()
         b = batcher(device)
         device.open.clear()
-        callers = [asyncio.create_task(b.submit([2])) for _ in range(6)]
-        await asyncio.sleep(0.05)
+        callers = [asyncio.create_task(b.submit([2]))]
+        await until_so(lambda: device.begun)
+        callers += [asyncio.create_task(b.submit([2])) for _ in range(5)]
+        await until_so(lambda: b.state().waiting == 5)
         device.open.set()
         assert await asyncio.gather(*callers) == [[4]] * 6
-        assert len(device.batches) <= 3
+        assert device.batches == [[2], [2] * 5]
         await b.close()
 
     asyncio.run(scenario())
@@ -86,11 +90,11 @@ def test_a_full_queue_refuses_at_once_and_says_how_long():
         b = batcher(device, capacity=20)
         device.open.clear()
         waiting = asyncio.create_task(b.submit([1, 10, 10]))
-        await asyncio.sleep(0.05)
-        before = time.monotonic()
+        await until_so(lambda: device.begun)
+        await until_so(lambda: b.state().waiting == 2)
         with pytest.raises(Overloaded) as refused:
             await b.submit([10])
-        assert time.monotonic() - before < 1 and refused.value.retry_after >= 1
+        assert not waiting.done() and refused.value.retry_after >= 1
         device.open.set()
         assert await waiting == [2, 20, 20]
         await b.close()
@@ -104,11 +108,11 @@ def test_callers_who_left_are_skipped():
         b = batcher(device)
         device.open.clear()
         running = asyncio.create_task(b.submit([1]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: device.begun)
         leaving = asyncio.create_task(b.submit([7]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: b.state().waiting == 1)
         leaving.cancel()
-        await asyncio.sleep(0.05)
+        await until_so(lambda: b.state().waiting == 0)
         device.open.set()
         await running
         assert await b.submit([8]) == [16]
@@ -124,9 +128,9 @@ def test_when_the_thread_dies_every_waiter_is_told():
         b = batcher(device)
         device.open.clear()
         first = asyncio.create_task(b.submit([666]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: device.begun)
         second = asyncio.create_task(b.submit([50, 50]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: b.state().waiting == 2)
         device.open.set()
         results = await first + await second
         assert all(isinstance(r, ScorerUnavailable) for r in results)
@@ -147,7 +151,7 @@ def test_close_finishes_what_was_accepted():
         b = batcher(device)
         device.open.clear()
         waiting = asyncio.create_task(b.submit([9, 9, 9]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: device.begun)
         device.open.set()
         await b.close()
         assert await waiting == [18, 18, 18]
@@ -177,9 +181,9 @@ def test_callers_get_fair_shares():
         b = batcher(device, budget=10, capacity=10_000)
         device.open.clear()
         large = asyncio.create_task(call(b, "large", [1] * 500))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: device.begun)
         small = asyncio.create_task(call(b, "small", [2] * 3))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: b.state().waiting > 490)
         device.open.set()
         assert await small == [4] * 3
         last = max(n for n, batch in enumerate(device.batches) if 2 in batch)

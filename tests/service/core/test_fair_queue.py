@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rewright.service.core.fair_queue import FairQueue
 from rewright.service.core.fair_semaphore import FairSemaphore
 from rewright.service.core.request_context import request_id
+from tests.waiting import PATIENCE_S
 
 
 def picks(queue):
@@ -82,7 +83,7 @@ def test_slots_are_shared_fairly_and_given_back_by_those_who_leave():
             task.cancel()
         await asyncio.gather(*large, small, return_exceptions=True)
         assert order.index("small") <= 6 and len(order) == 41
-        async with slots, asyncio.timeout(1):
+        async with slots, asyncio.timeout(PATIENCE_S):
             await slots.acquire()
 
     asyncio.run(scenario())

@@ -5,7 +5,6 @@ Runs on scorers that stand at the protocol; the same inputs go to the real score
 
 import asyncio
 import json
-import time
 
 import httpx
 import pytest
@@ -13,7 +12,8 @@ import pytest
 from rewright.service.errors import Overloaded, ScorerUnavailable
 from rewright.service.settings import LimitSettings, Settings
 from tests.live_server import serve_app
-from tests.plain_scorers import PlainJudge, PlainNll, PlainVerifier, plain_scorers
+from tests.plain_scorers import NEVER, PlainJudge, PlainNll, PlainVerifier, plain_scorers
+from tests.waiting import until_so
 
 ENDPOINTS = ["verify", "judge", "nll", "diversity", "reward"]
 GROUP = {"id": "g1", "problem": "p", "reference": "r", "answer": "42", "candidates": ["nll=0.5 e=0", "nll=0.7 e=0.5"]}
@@ -244,34 +244,37 @@ def test_a_bug_is_a_500_without_its_text():
 
 
 def test_the_callers_deadline_is_kept():
-    judge = PlainJudge(delay=30)
+    judge = PlainJudge(delay=NEVER)
     with serve_app(plain_scorers(judge=judge)) as server, server.client() as client:
-        before = time.monotonic()
-        response = client.post("/v1/reward", json={"groups": [GROUP]}, headers={"X-Deadline-Ms": "300"})
-        assert response.status_code == 504 and time.monotonic() - before < 10
-        assert error_of(response)["retryable"] is True
-        assert judge.cancelled == 1
+        for milliseconds in (200, 2_000, 20_000):  # the longer ones for machines that need them to get to the judge
+            headers = {"X-Deadline-Ms": str(milliseconds)}
+            response = client.post("/v1/reward", json={"groups": [GROUP]}, headers=headers)
+            assert response.status_code == 504
+            assert error_of(response)["retryable"] is True
+            if judge.begun:
+                break
+        assert judge.cancelled == judge.begun == 1
 
 
-def test_a_deadline_that_nothing_can_keep_is_refused_at_once(client):
+def test_a_deadline_that_nothing_can_keep_is_refused_whether_or_not_its_body_came_in_time(client):
+    """However late, the answer is the refusal, which says when to come again."""
     response = client.post("/v1/reward", json={"groups": [GROUP]}, headers={"X-Deadline-Ms": "1"})
     assert response.status_code == 429 and response.headers["Retry-After"] == "1"
 
 
 def test_work_for_a_caller_who_left_is_dropped():
-    judge = PlainJudge(delay=30)
+    judge = PlainJudge(delay=NEVER)
     with serve_app(plain_scorers(judge=judge)) as server:
 
         async def leave() -> None:
-            async with httpx.AsyncClient(base_url=server.url) as client:
-                with pytest.raises(httpx.ReadTimeout):
-                    await client.post("/v1/judge", json={"groups": [GROUP]}, timeout=0.5)
+            async with httpx.AsyncClient(base_url=server.url, timeout=NEVER) as client:
+                asking = asyncio.create_task(client.post("/v1/judge", json={"groups": [GROUP]}))
+                await until_so(lambda: judge.begun)
+                asking.cancel()
+                await until_so(lambda: judge.cancelled)
 
         asyncio.run(leave())
-        deadline = time.monotonic() + 10
-        while not judge.cancelled and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert judge.cancelled == 1
+        assert judge.cancelled == judge.begun == 1
 
 
 def test_keys():

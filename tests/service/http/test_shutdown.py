@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 
 import httpx
 import pytest
@@ -10,20 +9,23 @@ import pytest
 from rewright.service.errors import SettingsError
 from rewright.service.http.app import create_app
 from rewright.service.settings import Settings, load
-from tests.bench.serving_processes import STANDINS, started
+from tests.bench.serving_processes import started
 from tests.live_server import serve_app
 from tests.plain_scorers import PlainNll, plain_scorers
+from tests.waiting import PATIENCE_S, until
 
 BODY = {"groups": [{"problem": "p", "reference": "r", "candidates": ["secret text"] * 8}]}
 
 
-def test_sigterm_answers_what_was_let_in_and_refuses_the_rest():
-    settings = {"REWRIGHT_LEAVE_S": "3"}
-    with started([STANDINS, "--only", "nll", "--batch-ms", "700", "--batch", "8"], settings) as server:
+def test_sigterm_answers_what_was_let_in_and_refuses_the_rest(tmp_path):
+    let_go = tmp_path / "let-go"
+    command = ["-m", "tests.service.http.held_service", str(let_go)]
+    # The port would stay open for long: that the test sees the closed door is no matter of time.
+    with started(command, {"REWRIGHT_LEAVE_S": "300"}) as server:
         statuses, refused = [], []
 
         def ask():
-            response = httpx.post(f"{server.url}/v1/nll", json=BODY, timeout=30)
+            response = httpx.post(f"{server.url}/v1/nll", json=BODY, timeout=PATIENCE_S)
             statuses.append(response.status_code)
             assert "failed" not in response.text
 
@@ -31,21 +33,24 @@ def test_sigterm_answers_what_was_let_in_and_refuses_the_rest():
         for caller in callers:
             caller.start()
         inside = 'rewright_waiting_candidates{scorer="nll"} 48.0'
-        while inside not in httpx.get(f"{server.url}/metrics").text:
-            time.sleep(0.05)
+        until(lambda: inside in httpx.get(f"{server.url}/metrics").text)
         server.send(signal.SIGTERM)
-        time.sleep(0.2)
-        refused.append(httpx.post(f"{server.url}/v1/nll", json=BODY, timeout=30))
+        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        refused.append(httpx.post(f"{server.url}/v1/nll", json=BODY))
         refused.append(httpx.get(f"{server.url}/readyz"))
+        assert statuses == []
+        let_go.touch()
         for caller in callers:
             caller.join()
         assert statuses == [200] * 6
         assert [r.status_code for r in refused] == [503, 503]
         assert refused[0].json()["error"]["retryable"] is True
-        assert server.process.wait(15) == 0
+        server.send(signal.SIGTERM)  # nothing is left to be done, so the second one costs nothing
+        assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_keys_of_a_file_rotate_without_a_restart(tmp_path):
+def test_keys_of_a_file_rotate_without_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setattr("rewright.service.http.auth.LOOK_EVERY_S", 0.0)
     file = tmp_path / "keys"
     file.write_text("old\n\n")
     with serve_app(plain_scorers(), Settings(api_keys="fixed", api_keys_file=file)) as server:
@@ -55,10 +60,8 @@ def test_keys_of_a_file_rotate_without_a_restart(tmp_path):
 
         assert [status(key) for key in ("fixed", "old", "new")] == [200, 200, 401]
         file.write_text("new\nnewer\n")
-        time.sleep(1.1)
         assert [status(key) for key in ("fixed", "old", "new", "newer")] == [200, 401, 200, 200]
         file.unlink()
-        time.sleep(1.1)
         assert [status(key) for key in ("new", "old")] == [200, 401]
 
 

@@ -1,7 +1,6 @@
-"""backbone: what loads, what is refused and how it reads, and the converted copy of a GGUF file."""
+"""backbone: what loads, what is refused and how it reads."""
 
 import json
-import multiprocessing
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import torch
 from transformers import BertConfig, BertLMHeadModel
 
 from rewright.service.errors import SettingsError
-from rewright.service.models.backbone import EMBEDDED_NAME, Backbone, bfloat16_is_fast, load_backbone
-from rewright.service.models.gguf import cache_directory, content_hash
+from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.device import bfloat16_is_fast
+from rewright.service.models.locating import EMBEDDED_NAME
 from tests.service.scorers import tiny_models as tiny
 
 
@@ -61,14 +61,6 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_file_that_is_no_gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "broken.gguf").write_bytes(b"not a model")
-    with pytest.raises(SettingsError, match=r"cannot convert broken\.gguf"):
-        load(tmp_path / "broken.gguf")
-    assert not list((tmp_path / "cache" / "rewright").glob("gguf-*/"))
-
-
 def test_no_chat_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(SettingsError, match="chat template"):
@@ -113,99 +105,3 @@ def test_the_embedded_model_and_its_tokenizer(embedded_backbone: Backbone) -> No
     turn = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
     assert turn.endswith("<|im_start|>user\nHi<|im_end|>\n") and turn.startswith("<|im_start|>system\n")
     assert sum(p.numel() for p in embedded_backbone.model.parameters()) == 134_515_008
-
-
-# --- the converted copy of a small GGUF file --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return write_gguf(tmp_path / "tiny.gguf")
-
-
-def write_gguf(path: Path) -> Path:
-    """A one-layer Llama in float32 with a small vocabulary, written as llama.cpp would."""
-    import gguf as container
-    import numpy as np
-
-    tokenizer: Any = tiny.tiny_tokenizer(tiny.NO_SYSTEM_TURN)
-    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
-    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    special = set(tokenizer.all_special_tokens) | set(tiny.CONTROL)
-    writer = container.GGUFWriter(path, "llama")
-    writer.add_context_length(128)
-    writer.add_embedding_length(32)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(64)
-    writer.add_head_count(2)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(vocabulary))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(vocabulary)
-    writer.add_token_types([3 if token in special else 1 for token in vocabulary])
-    writer.add_token_merges([" ".join(merge) for merge in merges])
-    writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_eos_token_id(tokenizer.eos_token_id)
-    writer.add_chat_template(tiny.NO_SYSTEM_TURN)
-    random = np.random.default_rng(5)
-    shapes = {
-        "token_embd": (len(vocabulary), 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,),
-        "blk.0.attn_q": (32, 32), "blk.0.attn_k": (32, 32), "blk.0.attn_v": (32, 32), "blk.0.attn_output": (32, 32),
-        "blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32), "blk.0.ffn_down": (32, 64),
-        "output": (len(vocabulary), 32),
-    }  # fmt: skip
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.normal(0, 0.2, shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def copies() -> list[Path]:
-    return sorted(p for p in cache_directory().iterdir() if p.is_dir())
-
-
-def test_a_gguf_file_is_converted_once(gguf: Path) -> None:
-    first = load(gguf)
-    (copy,) = copies()
-    written = (copy / "model.safetensors").stat().st_mtime_ns
-    again = load(gguf)
-    assert (copy / "model.safetensors").stat().st_mtime_ns == written
-    assert first.revision == again.revision == f"sha256:{content_hash(gguf)}"
-    assert first.context_window == 128 and first.tokenizer.chat_template == tiny.NO_SYSTEM_TURN
-    ids = torch.tensor([[5, 9, 13, 40]])
-    assert torch.equal(first.model(input_ids=ids).logits, again.model(input_ids=ids).logits)
-
-
-@pytest.mark.parametrize("damage", ["cut short", "one byte changed", "a file gone", "no manifest"])
-def test_a_damaged_copy_is_made_again(gguf: Path, damage: str) -> None:
-    ids = torch.tensor([[5, 9, 13, 40]])
-    expected = load(gguf).model(input_ids=ids).logits
-    (copy,) = copies()
-    weights = copy / "model.safetensors"
-    content = weights.read_bytes()
-    if damage == "cut short":
-        weights.write_bytes(content[: len(content) // 2])
-    elif damage == "one byte changed":
-        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    elif damage == "a file gone":
-        weights.unlink()
-    else:
-        (copy / "manifest.json").unlink()
-    assert torch.equal(load(gguf).model(input_ids=ids).logits, expected)
-    assert copies() == [copy]
-
-
-def test_two_processes_at_once_make_one_copy(gguf: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=load, args=(str(gguf),)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert len(copies()) == 1

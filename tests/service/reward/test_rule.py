@@ -78,7 +78,7 @@ def evidence_of(drawn, rule):
 
 
 def with_diversity(evidence, facts, rule):
-    """Add what the diversity scorer says of the members, as `group_reward` asks it."""
+    """Add what the diversity scorer says of the members, as `rewright.service.reward.pipeline` asks it."""
     members = [k for k, e in enumerate(evidence) if standing(e, rule).member]
     vectors = [facts[k]["vector"] for k in members]
     whole = set_diversity(vectors)

@@ -13,6 +13,7 @@ from rewright.service.scorers.judge.spec import SPEC as JUDGE
 from rewright.service.scorers.nll.spec import SPEC as NLL
 from tests.live_server import free_port
 from tests.plain_scorers import PlainJudge, PlainNll
+from tests.waiting import until_so
 
 
 def cached_nll(inner: PlainNll, *, entries: int = 100, shared: SharedStore | None = None) -> CachedScorer[NllGroup]:
@@ -90,7 +91,7 @@ def test_the_least_recently_used_is_forgotten():
 
 def test_the_same_text_at_the_same_time_is_scored_once_even_when_the_first_caller_leaves():
     async def scenario():
-        inner = PlainNll(delay=0.2)
+        inner = PlainNll(delay=0.1)
         nll = cached_nll(inner)
         await nll.open()
         first = asyncio.create_task(nll.score([group("nll=1")]))
@@ -99,7 +100,7 @@ def test_the_same_text_at_the_same_time_is_scored_once_even_when_the_first_calle
         assert inner.asked == ["nll=1"]
         leaving = asyncio.create_task(nll.score([group("nll=4")]))
         staying = asyncio.create_task(nll.score([group("nll=4")]))
-        await asyncio.sleep(0.05)
+        await until_so(lambda: inner.begun == 2)
         leaving.cancel()
         assert (await staying)[0].candidates[0].nll == 4.0
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rewright.service.models.backbone import Backbone, load_backbone
+from rewright.service.models.device import bfloat16_is_fast
 from rewright.service.schema import Group
 from tests.service.scorers.nll_reference import one_at_a_time, scores
 
@@ -26,7 +27,8 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 def check_real_groups(reference: Backbone, groups: Sequence[Group]) -> None:
     plain = [one_at_a_time(reference, g.problem or "", text) for g in groups for text in g.candidates]
-    for precision, allowed in (("float32", 2e-3), ("bfloat16", 3e-2)):
+    allowances = {"float32": 2e-3} | ({"bfloat16": 3e-2} if bfloat16_is_fast(reference.device) else {})
+    for precision, allowed in allowances.items():
         found = scores(load_backbone("embedded", precision=precision, device="cpu"), groups, batch_tokens=16_384)
         mine = [item.nll for group in found for item in group.candidates]
         worst = max(abs(a - b) for a, b in zip(mine, plain, strict=True))
@@ -37,7 +39,8 @@ def check_real_groups(reference: Backbone, groups: Sequence[Group]) -> None:
 
 
 def test_two_real_groups(embedded_backbone: Backbone, shared_rows: Callable[[str], list[dict[str, Any]]]) -> None:
-    check_real_groups(embedded_backbone, real_groups(shared_rows("groups.jsonl"), 2))
+    short = sorted(shared_rows("groups.jsonl"), key=lambda row: sum(map(len, row["candidates"])))[:60]
+    check_real_groups(embedded_backbone, real_groups(short, 2))
 
 
 @pytest.mark.slow

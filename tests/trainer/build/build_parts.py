@@ -1,10 +1,9 @@
 """What the tests of the builder share: recipes of builds that take seconds, builds as killable processes, verdicts that
-are told by the text."""
+are told by the text.
+"""
 
 import json
-import multiprocessing
-import os
-import time
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,7 @@ import yaml
 
 from tests.clients.scorers_by_text import NllByText, fate
 from tests.plain_scorers import PlainVerifier, plain_scorers
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "rewright.trainer.build.build",
-        "rewright.trainer.generation.transformers_engine",
-        "transformers",
-        "peft",
-        "matplotlib",
-    ]
-)
+from tests.warm_process import WarmProcess
 
 
 class TellingVerifier(PlainVerifier):
@@ -39,8 +28,8 @@ class TellingVerifier(PlainVerifier):
         return VerifyGroup(id=group.id or "", candidates=items)
 
 
-def telling_scorers(**options: Any) -> Any:
-    return plain_scorers(verify=TellingVerifier(**options), nll=NllByText())
+def telling_scorers(verifier: PlainVerifier | None = None) -> Any:
+    return plain_scorers(verify=verifier or TellingVerifier(), nll=NllByText())
 
 
 def write_samples(file: Path, count: int = 40, **changes: Any) -> Path:
@@ -81,35 +70,13 @@ def rows_in(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def start_build(recipe: Path, *, largest_file: int | None = None) -> Any:
-    """In a process of its own, which can be killed."""
-    process = FORKS.Process(target=_build_quietly, args=(recipe, largest_file))
-    process.start()
-    return process
+def start_build(recipe: Path, *, largest_file: int | None = None) -> WarmProcess:
+    """`rewright build` in a process of its own, which can be killed; what it says is in said.txt beside the recipe.
 
-
-def wait_until(what: Any, *, patience_s: float = 90.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
-
-
-def _build_quietly(recipe: Path, largest_file: int | None) -> None:
-    import resource
-    import sys
-
-    from rewright.trainer.errors import ServiceTrouble, TrainerError
-
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    largest_file: bytes that it may write into one file, as if the disk were full then.
+    """
+    said = recipe.parent / "said.txt"
+    process = WarmProcess("rewright.clients.cli.main", "build", "--config", recipe, output=said)
     if largest_file is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    sys.stderr = (recipe.parent / "said.txt").open("w", encoding="utf-8")
-    try:
-        run_build(recipe)
-    except ServiceTrouble as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except TrainerError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    return process

@@ -1,6 +1,6 @@
 """The real app as a killable process for builds: verdicts hang on the text, and a share of the requests fails.
 
-python tests/trainer/build/build_service.py PORT SHARE
+python tests/trainer/build/build_service.py PORT FOLDER SHARE
 
 Failing requests get, one after another, a 503, an answer that ends in its middle, a 500, failed items, and a 429.
 """
@@ -59,17 +59,21 @@ class FailsSometimes:
         return answer | ({"diversity": None} if path == "/v1/diversity" else {})
 
 
-def main(port: int, share: float) -> None:
+def main(port: int, folder: Path, share: float) -> None:
     import uvicorn
 
     from rewright.service.http.app import create_app
     from rewright.service.settings import Settings
-    from tests.trainer.build.build_parts import telling_scorers
+    from tests.trainer.build.build_parts import TellingVerifier, telling_scorers
+    from tests.trainer.service_process import Holdable
 
-    app = FailsSometimes(create_app(Settings(), telling_scorers(delay=0.01)), share)
+    class HoldableByText(Holdable, TellingVerifier):
+        pass
+
+    app = FailsSometimes(create_app(Settings(), telling_scorers(HoldableByText(folder))), share)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

@@ -217,7 +217,7 @@ def test_a_recipe_that_cannot_work_is_refused_by_the_keys_name(recipe, changes, 
         run_build(recipe(**changes))
 
 
-def test_a_shard_counts_from_zero_and_a_dead_service_is_named(recipe):
+def test_a_shard_counts_from_zero_and_a_dead_service_is_named(recipe, impatient):
     with pytest.raises(RecipeError, match="0 to n - 1"):
         run_build(recipe(), "2/2")
     with pytest.raises(ServiceTrouble, match=r"127\.0\.0\.1:9"):

@@ -50,6 +50,7 @@ def test_flags_win_over_the_recipe_and_shards_merge_into_the_folder_they_share(r
     assert {row["origin"] for row in rows_in(again / "dataset.jsonl")} == {"rewrite"}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

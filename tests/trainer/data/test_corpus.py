@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewright.clients.http_client import RewardClient
+from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.data.corpus import by_rule, prepare_corpus
 from rewright.trainer.data.prompts import rewriting_prompt
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.data.split import place_in_draw, stage_of
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.models.policy import ChatFormat
 from rewright.trainer.recipes.blocks import Corpus, Source
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
 from tests.live_server import serve_app
@@ -121,10 +121,10 @@ SHORT = ("What is 2 + 2?", "It is \\boxed{4}.")
     ],
 )
 def test_local_filters(problem, reference, reason):
-    chat = ChatFormat(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), args={}, date="2025-01-01")
+    chat = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
     prompt = rewriting_prompt("rewrite-small-v1")
     corpus = Corpus(sources=(Source(path="x.jsonl"),), max_sample_tokens=250)
-    bare = chat.prompt_tokens(prompt.fill(problem=SHORT[0], solution=SHORT[1]))
+    bare = len(chat.encode_prefix(prompt.fill(problem=SHORT[0], solution=SHORT[1])))
     sample = Sample("s", problem, reference, None, "x")
     said = [f([sample]).get("s") for f in local_filters(corpus, prompt, chat, max_prompt_tokens=bare + 60)]
     assert next((r for r in said if r), None) == reason
@@ -134,7 +134,9 @@ def test_the_template_sees_the_pinned_date():
     tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
     rendered = [
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": "x"}], tokenize=False, **ChatFormat(tokenizer, args={}, date=date).variables
+            [{"role": "user", "content": "x"}],
+            tokenize=False,
+            **ChatFormat.of(tokenizer, template_args={}, date=date).variables,
         )
         for date in ("2025-01-01", "2025-03-02")
     ]

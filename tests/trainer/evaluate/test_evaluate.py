@@ -8,6 +8,7 @@ import pytest
 from tests.live_server import serve_app
 from tests.plain_scorers import PlainVerifier, plain_scorers
 from tests.service.scorers.tiny_models import tiny_model
+from tests.trainer.holding import held_elsewhere
 from tests.trainer.tiny_run import write_backbone
 
 
@@ -170,7 +171,7 @@ def test_a_question_that_does_not_fit_is_no_wrong_answer(parts, tmp_path):
 def test_two_evaluations_in_one_folder_do_not_mix(parts, tmp_path, capsys):
     from rewright.trainer.evaluate.folder import EvaluateFolder
 
-    with EvaluateFolder(tmp_path / "run").lock():
+    with held_elsewhere(EvaluateFolder, tmp_path / "run"):
         assert command(parts, tmp_path / "run") == 2
     assert "another evaluation" in capsys.readouterr().err
     assert command(parts, tmp_path / "run") == 0

@@ -31,7 +31,7 @@ def backbone(folder):
 def texts(backbone, prompts=PROMPTS, **options):
     options = {"decoding": Decoding(max_tokens=12), "batch_size": 4, **options}
     with open_generator(backbone, **options) as generator:
-        return [(g.index, g.text, g.n_tokens, g.finish_reason) for g in generator.stream(prompts)]
+        return [(g.place, g.text, g.n_tokens, g.finish_reason) for g in generator.stream(prompts)]
 
 
 def test_every_prompt_is_answered_once_in_order_and_alike_every_time(backbone):
@@ -45,14 +45,14 @@ def test_a_batch_writes_what_greedy_search_writes_for_each_prompt_alone(backbone
     import torch
     from transformers import AutoModelForCausalLM
 
-    from rewright.trainer.models.policy import ChatFormat, load_tokenizer, locate
+    from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = load_tokenizer(locate(backbone))
-    chat = ChatFormat(tokenizer, args={}, date="2025-01-01")
-    ends = {tokenizer.eos_token_id, chat.end_of_turn(), model.config.eos_token_id}
+    chat = chat_format(tokenizer, args={}, date="2025-01-01")
+    ends = {tokenizer.eos_token_id, chat.end_mark, model.config.eos_token_id}
     for messages, (_, text, n_tokens, reason) in zip(PROMPTS, texts(backbone), strict=True):
-        ids = chat.prompt_ids(messages)
+        ids = chat.encode_prompt(messages)
         written = []
         with torch.inference_mode():
             while len(written) < 12:
@@ -69,7 +69,7 @@ def test_prompts_are_read_only_as_they_are_needed(backbone):
     endless = (read.append(n) or ask(f"What is {n}?") for n in itertools.count())
     with open_generator(backbone, decoding=Decoding(max_tokens=2), batch_size=3) as generator:
         answers = generator.stream(endless)
-        assert [next(answers).index for _ in range(4)] == [0, 1, 2, 3]
+        assert [next(answers).place for _ in range(4)] == [0, 1, 2, 3]
         assert len(read) == 6
         assert generator.busy_s > 0
 

@@ -85,7 +85,7 @@ def test_every_prompt_is_answered_under_its_own_number_whatever_order_they_finis
     prompts = [ask(f"What is {n}?") for n in range(600)] + [ask("Why? " * 60)]
     decoding = Decoding(max_tokens=5)
     with open_generator(Backbone(model=str(folder)), engine="vllm", decoding=decoding, batch_size=100) as generator:
-        found = {answer.index: answer for answer in generator.stream(prompts)}
+        found = {answer.place: answer for answer in generator.stream(prompts)}
         assert generator.describe()["engine"]["name"] == "vllm"
     assert sorted(found) == list(range(601))
     assert found[600] == (600, "", 0, "prompt_too_long")

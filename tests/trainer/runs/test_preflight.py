@@ -3,16 +3,17 @@
 import pytest
 from pydantic import SecretStr
 
+from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.locating import Located
 from rewright.service.settings import Settings
 from rewright.trainer.errors import RecipeError, ServiceTrouble
-from rewright.trainer.models.policy import ChatFormat, Located
 from rewright.trainer.recipes.blocks import Reward
 from rewright.trainer.runs.preflight import check_service, incompatibilities
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainNll, PlainVerifier, plain_scorers
 from tests.service.scorers.tiny_models import SWALLOWING_MARKS, TRIMS_AND_PRINTS_THE_DATE, tiny_tokenizer
 
-CHAT = ChatFormat(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), args={}, date="2025-01-01")
+CHAT = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
 
 
 class DescribedNll(PlainNll):
@@ -35,7 +36,7 @@ def test_a_good_service_says_how_it_renders():
     assert incompatibilities(served, Located("x", "x", "abc"), CHAT) == []
     (other,) = incompatibilities(served, Located("mine", "x", "sha256:123"), CHAT)
     assert "some/model" in other and "mine" in other
-    other_template = ChatFormat(tiny_tokenizer(SWALLOWING_MARKS), args={}, date="2025-01-01")
+    other_template = ChatFormat.of(tiny_tokenizer(SWALLOWING_MARKS), template_args={}, date="2025-01-01")
     assert "chat template" in incompatibilities(served, Located("x", "x", "abc"), other_template)[0]
 
 

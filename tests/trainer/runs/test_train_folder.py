@@ -40,8 +40,13 @@ def test_the_newest_is_by_number_and_none_is_none(tmp_path):
     assert RunFolder(tmp_path).last_checkpoint().name == "checkpoint-10"
 
 
-def test_a_run_goes_on_in_its_folder_even_with_another_address_or_end(tmp_path):
-    folder = RunFolder(tmp_path / "run")
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_run_goes_on_in_its_folder_even_with_another_address_or_end(folder):
     folder.claim(recipe(), resume=True)
     folder.claim(
         recipe("reward.base_urls=http://other:1", "training.max_steps=99", "keeping.save_steps=7"), resume=True
@@ -56,8 +61,7 @@ def test_a_run_goes_on_in_its_folder_even_with_another_address_or_end(tmp_path):
         ([], False, "holds a run already"),
     ],
 )
-def test_another_run_is_refused(tmp_path, changes, resume, said):
-    folder = RunFolder(tmp_path / "run")
+def test_another_run_is_refused(folder, changes, resume, said):
     folder.claim(recipe(), resume=True)
     checkpoint(folder.path, 1)
     with pytest.raises(RunFolderError, match=said):
@@ -66,13 +70,16 @@ def test_another_run_is_refused(tmp_path, changes, resume, said):
 
 def test_other_peoples_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match="holds no run"):
-        RunFolder(tmp_path).claim(recipe(), resume=True)
+    folder = RunFolder(tmp_path)
+    with (
+        pytest.raises(RunFolderError, match="holds no training run"),
+        folder.claimed(recipe(), resume=True, first_rank=True),
+    ):
+        pass
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_recipe_that_came_to_nothing_may_be_fixed(tmp_path):
-    folder = RunFolder(tmp_path / "run")
+def test_a_recipe_that_came_to_nothing_may_be_fixed(folder):
     folder.claim(recipe("reward.variant=soft"), resume=True)
     folder.claim(recipe(), resume=True)
     assert load_recipe(folder.path / "recipe.yaml") == recipe()

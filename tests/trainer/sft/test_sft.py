@@ -1,15 +1,17 @@
 """Downstream SFT with TRL's real trainer on a tiny random model: what the loss falls on, resuming, bad input."""
 
 import argparse
+import asyncio
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -20,8 +22,11 @@ from tests.service.scorers.tiny_models import (
     TRIMS_AND_PRINTS_THE_DATE,
     tiny_tokenizer,
 )
+from tests.trainer.holding import held_elsewhere
 from tests.trainer.tiny_dataset import write_dataset
 from tests.trainer.tiny_run import write_backbone
+from tests.waiting import PATIENCE_S
+from tests.warm_process import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,13 +87,10 @@ def test_a_lora_run_leaves_an_adapter_a_falling_loss_curve_and_where_it_comes_fr
 def test_killed_and_resumed_it_ends_where_an_unbroken_run_ends(parts, unbroken, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
-    run = [sys.executable, "-m", "rewright.trainer", "sft", "--config", str(recipe)]
-    with subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 90
-        while not (output / "checkpoint-2" / "trainer_state.json").exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = WarmProcess("tests.trainer.sft.killed_while_saving", "sft", "--config", recipe)
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    torn = output / "checkpoint-3"
+    assert torn.is_dir() and not (torn / "trainer_state.json").exists()
     assert not (output / "adapter" / "origin.json").exists()
     assert command("--config", recipe) == 0
     assert losses(output) == pytest.approx(losses(unbroken), abs=1e-5)
@@ -120,20 +122,29 @@ def test_full_parameter_training_leaves_a_model_that_loads(parts, tmp_path):
     ],
 )
 def test_the_loss_falls_on_the_response_and_its_end_alone(tmp_path, template, args):
-    from rewright.trainer.models.policy import ChatFormat
+    from rewright.service.models.chat_format import ChatFormat
     from rewright.trainer.sft.data import IGNORED, sft_rows
 
     tokenizer = tiny_tokenizer(template)
-    chat = ChatFormat(tokenizer, args=args, date="2025-01-01")
-    rows = sft_rows(write_dataset(tmp_path, 2), tokenizer=tokenizer, chat=chat, max_tokens=400)
+    chat = ChatFormat.of(tokenizer, template_args=args, date="2025-01-01")
+    rows = sft_rows(write_dataset(tmp_path, 2), chat=chat, max_tokens=400)
     for n, row in enumerate(rows.dataset):
         trained = [token for token in row["labels"] if token != IGNORED]
         text = tokenizer.decode(trained)
         assert text.strip().removesuffix("<|turn|>").removesuffix("</s>").strip().endswith(f"\\boxed{{{2 * n}}}.")
-        assert "What is" not in text and trained[-1] == chat.end_of_turn()
-        prompt = chat.prompt_ids([{"role": "user", "content": f"What is {n} plus {n}?"}])
+        assert "What is" not in text and trained[-1] == chat.end_mark
+        prompt = chat.encode_prompt([{"role": "user", "content": f"What is {n} plus {n}?"}])
         assert row["input_ids"][: len(prompt)] == prompt
         assert row["labels"] == [IGNORED] * len(prompt) + row["input_ids"][len(prompt) :]
+
+
+def test_two_runs_never_train_in_one_folder(parts, tmp_path, capsys):
+    from rewright.trainer.runs.train_folder import RunFolder
+
+    recipe = write_recipe(tmp_path / "recipe.yaml", output=tmp_path / "run", **parts)
+    with held_elsewhere(RunFolder, tmp_path / "run") as process:
+        assert command("--config", recipe) == 2
+    assert f"another training run is at work in {tmp_path / 'run'} (process {process.pid}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -155,23 +166,62 @@ def test_two_ranks_train_on_the_same_global_batch(parts, unbroken, tmp_path):
         THINKING_IN_THE_GENERATION_PROMPT_ALONE,
     ],
 )
-def test_what_is_trained_is_what_the_service_scores(template, words_start_with_a_mark):
-    from rewright.service.models.chat_format import ChatFormat as Scored
-    from rewright.service.models.defaults import TEMPLATE_ARGS
-    from rewright.trainer.models.policy import ChatFormat
-    from rewright.trainer.models.sft_tokens import TargetFormat
+def test_what_is_trained_is_what_nll_counts_up_to_the_end_of_turn(tmp_path, template, words_start_with_a_mark):
+    from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
+    from rewright.service.schema import Group
+    from rewright.service.scorers.nll.scorer import BackboneNll
+    from rewright.trainer.sft.data import sft_rows
+    from tests.service.scorers.tiny_models import tiny_backbone
 
-    tokenizer = tiny_tokenizer(template, words_start_with_a_mark=words_start_with_a_mark)
-    scored = Scored.of(tokenizer, date="2025-01-01", template_args=TEMPLATE_ARGS)
-    trained = TargetFormat(tokenizer, ChatFormat(tokenizer, args=TEMPLATE_ARGS, date="2025-01-01"))
-    for problem, response in (("What is 2 + 2?", " It is 4.\n"), ("Find $x$.", "$x = 3$\n\nso \\boxed{3}")):
-        target = trained.encode([{"role": "user", "content": problem}], response)
-        assert target.ids[: target.start] == scored.encode_prefix(problem)
-        assert target.ids[target.start :] == scored.encode_candidate(response) + scored.end_of_turn
+    backbone = dataclasses.replace(
+        tiny_backbone("llama"), tokenizer=tiny_tokenizer(template, words_start_with_a_mark=words_start_with_a_mark)
+    )
+    chat = ChatFormat.of(backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS)
+    rows = sft_rows(write_dataset(tmp_path, 2), chat=chat, max_tokens=400).dataset
+    nll = BackboneNll(
+        load=lambda: backbone, score_end_of_turn=True, template_date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS,
+        max_tokens=None, batch_tokens=1000, queue_tokens=1000,
+    )  # fmt: skip
+    groups = [
+        Group(id=str(n), problem=f"What is {n} plus {n}?", candidates=[f"It is \\boxed{{{2 * n}}}."]) for n in range(2)
+    ]
+
+    async def scored():
+        await nll.open()
+        try:
+            return await nll.score(groups)
+        finally:
+            await nll.close()
+
+    for row, group in zip(rows, asyncio.run(scored()), strict=True):
+        start = row["labels"].count(-100)
+        ids = torch.tensor([row["input_ids"]])
+        with torch.inference_mode():
+            logprobs_TV = backbone.model(ids).logits[0, :-1].log_softmax(-1)
+        loss = -logprobs_TV.gather(1, ids[0, 1:, None])[start - 1 :].mean()
+        assert group.candidates[0].n_tokens == len(row["input_ids"]) - start
+        assert group.candidates[0].nll == pytest.approx(float(loss), abs=1e-4)
+
+
+def test_a_mark_that_the_template_writes_and_that_is_no_special_token_is_a_control_token(tmp_path):
+    from rewright.service.models.chat_format import ChatFormat
+    from rewright.trainer.sft.data import sft_rows
+
+    tokenizer = tiny_tokenizer(THINKING_IN_THE_LAST_TURN)
+    assert not tokenizer.added_tokens_decoder[tokenizer.convert_tokens_to_ids("<think>")].special
+    file = write_dataset(tmp_path, 2)
+    said = [{"role": "assistant", "content": "<think>hm</think> 4"}]
+    with file.open("a") as out:
+        out.write(json.dumps({"id": "x", "prompt": [{"role": "user", "content": "2 + 2?"}], "completion": said}) + "\n")
+    chat = ChatFormat.of(tokenizer, template_args={"enable_thinking": False}, date="2025-01-01")
+    assert sft_rows(file, chat=chat, max_tokens=300).left_out == {"x": "control_tokens"}
+    elsewhere = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
+    assert sft_rows(file, chat=elsewhere, max_tokens=300).left_out == {}
 
 
 def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
-    from rewright.trainer.models.policy import ChatFormat
+    from rewright.service.models.chat_format import ChatFormat
     from rewright.trainer.sft.data import sft_rows
 
     file = write_dataset(tmp_path, 3)
@@ -180,8 +230,8 @@ def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
         for name, said in (("blank", "  "), ("control", "so <|turn|>"), ("long", "so " * 400)):
             out.write(json.dumps({"id": name, "prompt": [turn], "completion": [turn | {"content": said}]}) + "\n")
     tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
-    chat = ChatFormat(tokenizer, args={}, date="2025-01-01")
-    rows = sft_rows(file, tokenizer=tokenizer, chat=chat, max_tokens=300)
+    chat = ChatFormat.of(tokenizer, template_args={}, date="2025-01-01")
+    rows = sft_rows(file, chat=chat, max_tokens=300)
     assert rows.left_out == {"blank": "empty", "control": "control_tokens", "long": "too_long"}
     assert len(rows.dataset) == 3
 

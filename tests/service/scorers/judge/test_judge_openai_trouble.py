@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from rewright.service.backoff import Backoff
 from rewright.service.errors import ScorerUnavailable, SettingsError
 from rewright.service.schema import Failed, Group, JudgeScored
+from rewright.service.scorers.judge import chat_endpoints
 from rewright.service.scorers.judge.chat_endpoints import ROUNDS
 from tests.fake_openai import FakeOpenAI, Reply, fake_openai
+from tests.plain_scorers import NEVER
 from tests.service.scorers.judge.openai_judge import PROMPT, ask, code, group, opened
+from tests.waiting import until_so
 
 
 @pytest.fixture
@@ -39,11 +43,11 @@ def test_passing_trouble_is_tried_again(server: FakeOpenAI, reply: Reply) -> Non
 
 
 def test_retry_after_is_honoured(server: FakeOpenAI) -> None:
-    server.script.append(Reply(status=429, headers={"Retry-After": "2"}))
+    server.script.append(Reply(status=429, headers={"Retry-After": "1"}))
     started = time.monotonic()
     (item,) = ask(server, groups=[group("p=0.8")])
     assert item.score == pytest.approx(0.8)
-    assert time.monotonic() - started >= 2
+    assert time.monotonic() - started >= 1
 
 
 def test_a_retry_after_beyond_the_deadline_is_not_waited_for(server: FakeOpenAI) -> None:
@@ -74,11 +78,9 @@ def test_nobody_listening_makes_the_judge_unavailable(server: FakeOpenAI) -> Non
 
 
 def test_a_call_ends_at_its_deadline(server: FakeOpenAI) -> None:
-    server.latency_s = 5.0
-    started = time.monotonic()
+    server.latency_s = NEVER
     (item,) = ask(server, groups=[group("p=0.8")], call_timeout_s=0.3)
     assert code(item) == ("judge_unavailable", True)
-    assert time.monotonic() - started < 4
 
 
 def test_another_server_takes_over_at_once_and_the_dead_one_is_passed_over(
@@ -100,9 +102,9 @@ def test_another_server_takes_over_at_once_and_the_dead_one_is_passed_over(
 
 
 def test_a_hanging_server_leaves_time_for_the_other(server: FakeOpenAI, second: FakeOpenAI) -> None:
-    server.latency_s = 5.0
+    server.latency_s = NEVER
     groups = [Group(id=str(n), problem=f"{n}", reference="r", candidates=["p=0.8 by adding one"]) for n in range(6)]
-    items = ask(server, second, groups=groups, call_timeout_s=2.0)
+    items = ask(server, second, groups=groups, call_timeout_s=4.0)
     assert [i.score for i in items] == pytest.approx([0.8] * 6)
 
 
@@ -127,14 +129,17 @@ def test_calls_under_way_are_bounded(server: FakeOpenAI) -> None:
     assert server.most_at_once == 3
 
 
-def test_a_server_killed_mid_way_comes_back_and_nothing_is_lost_or_invented(server: FakeOpenAI) -> None:
+def test_a_server_killed_mid_way_comes_back_and_nothing_is_lost_or_invented(
+    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_endpoints, "PAUSE", Backoff(first_s=0.01, longest_s=0.01))
     server.latency_s = 0.02
 
     async def run() -> tuple[list[Any], list[Any]]:
-        async with opened(server, concurrency=2, call_timeout_s=2.0) as judge:
+        async with opened(server, concurrency=2) as judge:
             texts = [f"{n} p=0.{1 + n % 9}" for n in range(20)]
             asked = asyncio.create_task(judge.score([group(*texts)]))
-            await asyncio.sleep(0.1)
+            await until_so(lambda: len(server.requests) > 4)
             await asyncio.to_thread(server.stop)
             (during,) = await asked
             await asyncio.to_thread(server.start)
@@ -156,12 +161,14 @@ def test_leaving_stops_the_calls(server: FakeOpenAI) -> None:
 
     async def run() -> None:
         async with opened(server, concurrency=1) as judge:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await judge.score([group(*(f"{n}" for n in range(100)))])
+            asked = asyncio.create_task(judge.score([group(*(f"{n}" for n in range(100)))]))
+            await until_so(lambda: server.requests)
+            asked.cancel()
+            await asyncio.wait([asked])
+            assert asked.cancelled()
 
     asyncio.run(run())
-    assert len(server.requests) < 20
+    assert len(server.requests) < 100
 
 
 # --- the scorer's life ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from rewright.service.scorers.base import Scorers
 from rewright.service.scorers.remote.scorer import RemoteScorer
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainDiversity, PlainJudge, PlainNll, PlainVerifier, plain_scorers
+from tests.waiting import PATIENCE_S
 
 GROUPS = [
     {"id": f"g{i}", "problem": "p", "reference": "r", "candidates": ["nll=0.5 e=0", f"nll={i} e=1", "ans=0", "rea=0"]}
@@ -16,10 +17,10 @@ GROUPS = [
 
 def gateway(urls):
     return Scorers(
-        verify=RemoteScorer("verify", VerifyGroup, urls=[urls["verify"]], timeout_s=10),
-        judge=RemoteScorer("judge", JudgeGroup, urls=[urls["judge"]], timeout_s=10),
-        nll=RemoteScorer("nll", NllGroup, urls=[urls["nll"]], timeout_s=10),
-        diversity=RemoteScorer("diversity", DiversityGroup, urls=[urls["diversity"]], timeout_s=10),
+        verify=RemoteScorer("verify", VerifyGroup, urls=[urls["verify"]], timeout_s=PATIENCE_S),
+        judge=RemoteScorer("judge", JudgeGroup, urls=[urls["judge"]], timeout_s=PATIENCE_S),
+        nll=RemoteScorer("nll", NllGroup, urls=[urls["nll"]], timeout_s=PATIENCE_S),
+        diversity=RemoteScorer("diversity", DiversityGroup, urls=[urls["diversity"]], timeout_s=PATIENCE_S),
     )
 
 
@@ -44,7 +45,8 @@ def test_remote_scorers_give_the_rewards_of_local_ones():
             assert len(tokens["groups"][0]["candidates"][0]["tokens"]) == 2
 
 
-def test_a_dead_pod_fails_items_and_leaves_the_gateway_ready():
+def test_a_dead_pod_fails_items_and_leaves_the_gateway_ready(monkeypatch):
+    monkeypatch.setattr("rewright.service.scorers.remote.scorer.PATIENCE_S", 0.3)
     with (
         pod(verify=PlainVerifier()) as verify,
         pod(judge=PlainJudge()) as judge,

@@ -11,6 +11,7 @@ from rewright.service.errors import Overloaded, ScorerUnavailable
 from rewright.service.schema import Failed, Group, VerifyGroup, VerifyScored
 from rewright.service.scorers.base import check_contract
 from rewright.service.scorers.verify.scorer import AnswerVerifier
+from tests.waiting import until_so
 
 Score = Callable[..., list[VerifyGroup]]
 
@@ -173,7 +174,7 @@ def test_overload_is_refused_and_a_closed_verifier_is_unavailable() -> None:
         await verifier.open()
         many = [Group(id=str(n), answer=f"\\sin({n}q)", candidates=["\\cos q"]) for n in range(30)]
         first = asyncio.create_task(verifier.score(many))
-        await asyncio.sleep(0.01)
+        await until_so(lambda: verifier.queue_state().waiting > 20)
         with pytest.raises(Overloaded):
             await verifier.score([Group(id="late", answer=r"\sin p", candidates=[r"\cos p", r"\cos 2p", r"\tan p"])])
         assert len(await first) == 30

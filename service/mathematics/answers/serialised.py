@@ -1,0 +1,68 @@
+"""Serialised structures (JSON, YAML, Python's own): data, which states no answer, whatever stands among its values.
+
+A policy could otherwise print every number that it can think of as `{"a": 41, "b": 42}` and be credited for one. What
+stands in prose beside such a structure still counts, and so do sets, lists and intervals of mathematics, which hold no
+quoted keys. Every function here takes time linear in the text.
+"""
+
+import json
+import re
+
+_OBJECT = re.compile(r"""\{\s{0,100}(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s{0,20}:""")
+_FENCED = re.compile(r"```[ \t]*(?:json|ya?ml|toml|xml|csv)\b.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_YAML_LINE = re.compile(
+    r"[ \t]*(?:-[ \t]+)?[a-z_][a-z0-9_]*:(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s:{}\[\]]+|[\[{][^\n]*[\]}]))?[ \t]*"
+)
+_LIST = re.compile(r"\[\s*(?:[\"'{\[]|true\b|false\b|null\b|None\b|True\b|False\b)")
+
+
+def without_data(text: str) -> str:
+    """The text without its serialised structures; nothing is left of a text that is one as a whole."""
+    if _is_yaml(text) or _is_list(text):
+        return ""
+    if "```" in text:
+        text = _FENCED.sub(" ", text)
+    return _without_objects(text) if '":' in text or "':" in text or _OBJECT.search(text) else text
+
+
+def _is_yaml(text: str) -> bool:
+    """Two lines or more, and each of them a key of code with a short value, or none."""
+    lines = [line for line in text.splitlines() if line.strip() and line.strip() not in ("---", "```")]
+    return len(lines) > 1 and all(_YAML_LINE.fullmatch(line) for line in lines)
+
+
+def _is_list(text: str) -> bool:
+    """A list of more than numbers, such as `["42"]`; a list of numbers is mathematics."""
+    stripped = text.strip()
+    if not (stripped.endswith("]") and _LIST.match(stripped)):
+        return False
+    try:
+        return isinstance(json.loads(stripped), list)
+    except (ValueError, RecursionError):
+        return stripped[1:].lstrip()[:1] in "\"'"
+
+
+def _without_objects(text: str) -> str:
+    kept: list[str] = []
+    end = 0
+    while (found := _OBJECT.search(text, end)) is not None:
+        kept.append(text[end : found.start()])
+        end = _after_object(text, found.start())
+    return " ".join([*kept, text[end:]])
+
+
+def _after_object(text: str, start: int) -> int:
+    """Behind the brace that closes the one at `start`, those in quoted strings not counted; the end where none does."""
+    depth, quote, place = 0, "", start
+    for place in range(start, len(text)):
+        character = text[place]
+        if quote:
+            if character == quote and text[place - 1] != "\\":
+                quote = ""
+        elif character == '"':
+            quote = character
+        elif character in "{}":
+            depth += 1 if character == "{" else -1
+            if depth == 0:
+                return place + 1
+    return len(text)
