@@ -34,6 +34,7 @@ import httpx
 from pydantic_core import from_json
 
 from rewright.service.backoff import Backoff, retry_after_s
+from rewright.service.core.bounded_read import Answer, AnswerRefused, exchange
 from rewright.service.core.fair_semaphore import FairSemaphore
 from rewright.service.errors import ScorerUnavailable, SettingsError
 
@@ -139,12 +140,8 @@ class ChatEndpoints:
         self.retries = 0
         """Tries beyond the first of each call, since the start."""
         self._asking_back: set[asyncio.Task[bool]] = set()
-        # Uncompressed: a small answer that unpacks to gigabytes is none.
-        headers = {"Accept-Encoding": "identity"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
         self._client = httpx.AsyncClient(
-            headers=headers,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
         )
@@ -252,21 +249,22 @@ class ChatEndpoints:
         return isinstance(answer, dict)
 
     async def _post(self, server: _Server, body: dict[str, Any], seconds: float) -> dict[str, Any] | _Trouble:
+        request = self._client.build_request("POST", server.url, json=body)
         try:
-            async with asyncio.timeout(seconds), self._client.stream("POST", server.url, json=body) as response:
+            async with asyncio.timeout(seconds):
                 # Read whatever its status is, so that the connection can be used again.
-                content = await _bounded(response)
+                answered = await exchange(self._client, request, most=LONGEST_ANSWER)
         except TimeoutError:
             return _Trouble("passing", "timed out")
         except httpx.RequestError as error:
             return _Trouble("passing", type(error).__name__)
-        if response.status_code != httpx.codes.OK:
-            return _trouble(response)
-        if content is None:
-            return _Trouble("passing", f"an answer that is compressed or longer than {LONGEST_ANSWER} bytes")
+        except AnswerRefused as refused:
+            return _Trouble("passing", f"it {refused}")
+        if answered.status != httpx.codes.OK:
+            return _trouble(answered)
         try:
             # Unlike `json`, this has a bound on nesting and reports it as a ValueError.
-            answer = from_json(content, allow_inf_nan=False)
+            answer = from_json(answered.content, allow_inf_nan=False)
         except ValueError:
             return _Trouble("passing", "an answer that is not JSON")
         return answer if isinstance(answer, dict) else _Trouble("passing", "an answer that is not a JSON object")
@@ -283,25 +281,13 @@ class ChatEndpoints:
         return all(server.trouble is not None and server.since < long_ago for server in self._servers)
 
 
-async def _bounded(response: httpx.Response) -> bytes | None:
-    """The body as it was sent; None where that is compressed or too long, of which no more is read."""
-    if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        return None
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > LONGEST_ANSWER:
-            return None
-    return bytes(content)
-
-
-def _trouble(response: httpx.Response) -> _Trouble:
+def _trouble(answer: Answer) -> _Trouble:
     """What a status that is not 200 says. Nothing of its body: that may repeat the request."""
-    status = response.status_code
+    status = answer.status
     shown = f"HTTP {status}"
     if status in _PASSING or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         kind: Literal["busy", "passing"] = "busy" if status == httpx.codes.TOO_MANY_REQUESTS else "passing"
-        return _Trouble(kind, shown, asked_s=retry_after_s(response.headers.get("retry-after")))
+        return _Trouble(kind, shown, asked_s=retry_after_s(answer.headers.get("retry-after")))
     if status in _REFUSES_TEXT:
         return _Trouble("text", shown, status=status)
     settings = "api_key" if status in _REFUSES_KEY else "base_urls and scorers.judge.model"
