@@ -1,6 +1,7 @@
 r"""What stands around an answer: words that take it back, alternatives beside it, a formula that it is only a part of.
 
-Everything here reads a few hundred characters on either side of one place, so its time does not grow with the text.
+Everything here reads a few hundred characters on either side of one place, so its time does not grow with the text. A
+run of white space in them is read as one sign, since several patterns side by side could each take any part of it.
 
 Promises
 - `visible` removes what a reader of the typeset text would not see as said: comments, struck-out and invisible parts.
@@ -25,6 +26,7 @@ _COMMENT = re.compile(
 _STRUCK = re.compile(r"\\(?:[xb]?cancel|sout|st|[hv]?phantom)\s*(?=\{)")
 _STRUCK_IN_MARKDOWN = re.compile(r"~~(?=\S)[^~\n]{1,200}(?<=\S)~~")
 
+_SPACE_RUN = re.compile(r"\s{2,}")
 _SENTENCE_START = re.compile(r".*(?:[.!?。][\s*$]|\n)", re.DOTALL)
 _FILLER = (
     r"(?:that|the|an?|it|its|is|be|being|was|were|are|to|equals?|of form|number|value|result|final|correct|right|true"
@@ -55,7 +57,7 @@ _QUOTATION = re.compile(
     re.IGNORECASE,
 )
 _TAKEN_BACK_AFTER = re.compile(
-    r"[\s$)\]*\\]*(?:\?"
+    r"[\s$)\]*\\]*+(?:\?"
     r"|\(?(?:[.,;]?\s*(?:(?:but|yet|though|although|and)\s+)?(?:that|this|which|it)?)\s*"
     r"(?:(?:is|was|were|are|would be|must be|can be|seems|looks)(?:\s+(?:clearly|obviously|a|an|the|common"
     r"|tempting|far))*\s+"
@@ -134,7 +136,7 @@ def taken_back(text: str, start: int, end: int) -> bool:
     before = sentence_before(text, start)
     if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
         return True
-    return _TAKEN_BACK_AFTER.match(text[end : end + _REACH]) is not None
+    return _TAKEN_BACK_AFTER.match(_squeezed(text[end : end + _REACH])) is not None
 
 
 def denied_inside(content: str) -> bool:
@@ -169,4 +171,10 @@ def whole_formula(text: str, start: int, end: int, content: str) -> str | None:
 
 def sentence_before(text: str, start: int) -> str:
     """What precedes a place in its own sentence, at most a few hundred characters."""
-    return _SENTENCE_START.sub("", text[max(0, start - _REACH) : start], count=1)
+    before = _squeezed(text[max(0, start - _REACH) : start])
+    earlier = _SENTENCE_START.match(before)
+    return before if earlier is None else before[earlier.end() :]
+
+
+def _squeezed(window: str) -> str:
+    return _SPACE_RUN.sub(lambda run: "\n" if "\n" in run[0] else " ", window)

@@ -65,7 +65,7 @@ _SPACING = re.compile(r"\\(?:q?quad|enspace|thinspace|,|;|:|!|hspace\{[^{}]*\})"
 _CORRECTED = re.compile(r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)", re.IGNORECASE)
 _JOINS = re.compile(r"(?i:\b(?:and|or|either|maybe|perhaps|possibly|alternatively)\b)|[,;]")
 _LISTED_BEFORE = re.compile(
-    r"([-\d][\d.,/]*)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*(?:\bor\s+(?:[a-z]+\s+){0,2}"
+    r"([-\d][\d.,/]*+)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*(?:\bor\s+(?:[a-z]+\s+){0,2}"
     r"|\b(?:(?:but|and|though|it|this|that)\s+){0,3}(?:may|might|could|can)\s+(?:also|equally|as well|instead)\s+be\s+"
     r")\$?$|\b(any|one|some|all) of\b[^.]{1,60}$"
 )
@@ -90,6 +90,7 @@ _SENTENCE = re.compile(
     r"(?i:\b(?:is|are|was|the|therefore|thus|hence|so|we|here|have|get|gives?|equals?|obtain|first|then|costs?"
     r"|takes?|makes?|needs?|she|he|they|it|has|had|left|will|there)\b)|[A-Za-z]:\s"
 )
+_THREE_WORDS = re.compile(r"(?<![A-Za-z])[A-Za-z]{3,}+ [A-Za-z]{2,}+ [A-Za-z]{2,}")
 _PROSE = re.compile(r"(?<![\\a-zA-Z{])[A-Za-z]{4,}")
 _FUNCTIONS = re.compile(
     r"(?:sqrt|(?:a|arc)?(?:sin|cos|tan)h?|theta|alpha|beta|gamma|delta|lambda|omega|sigma)", re.IGNORECASE
@@ -238,7 +239,7 @@ def _is_bare(text: str) -> bool:
     words = [word for word in _PROSE.findall(outside) if not _FUNCTIONS.fullmatch(word)]
     if _SENTENCE.search(outside) or len(words) > 3 or (len(words) > 1 and text[0].isalpha() and re.search(r"\d", text)):
         return False
-    if len(text) > _BARE and re.search(r"[A-Za-z]{3,} [A-Za-z]{2,} [A-Za-z]{2,}", outside):
+    if len(text) > _BARE and _THREE_WORDS.search(outside):
         return False
     # Other scripts and further sentences are prose.
     return not re.search(r"[^\x00-\x7f°×·−π∞²³]{3,}|\. [A-Z]|(?<=[A-Za-z])[?!]\s", text)

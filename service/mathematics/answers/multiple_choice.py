@@ -12,7 +12,7 @@ from rewright.service.mathematics.answers.extraction import Found
 
 _WINDOW = 2_000
 _GOLD = re.compile(
-    r"[\s$]*(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
+    r"[\s$]*+(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"answer is\s*\(([A-Z])\)")

@@ -28,7 +28,7 @@ _RAISED = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 _CURRENCIES = {"€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 _SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
-_ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\\text\{degrees?\}")
+_ANGLE = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)\s*\\text\{degrees?\}")
 
 
 def _money(amount: re.Match[str]) -> str:

@@ -32,7 +32,7 @@ _ASKED = re.compile(
 )
 _ASKED_IN_WORDS = re.compile(_ASKING, re.IGNORECASE)
 _BRACED_ONE = re.compile(r"\{(\w)\}")
-_TRAILING = re.compile(r"(?:=\??|\?|[.,;:]|\s)+$")
+_TRAILING = re.compile(r"(?<![=?.,;:\s])[=?.,;:\s]+$")
 
 
 def only_quotes(problem: str | None, wanted: str, answer: str) -> bool:

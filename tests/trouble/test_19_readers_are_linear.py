@@ -1,0 +1,129 @@
+"""Everything that reads a candidate's text takes time linear in its length, whatever the text is made of.
+
+Lengths are doubled and the times compared, so that no test depends on how fast the machine is. What reads only a window
+or a bounded answer is doubled within its bound.
+"""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from rewright.service.mathematics.answers.context import alternatives, denied_inside, taken_back, visible, whole_formula
+from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.extraction import find_answer, may_state
+from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
+from rewright.service.mathematics.answers.normalisation import normalise, split_unit
+from rewright.service.mathematics.answers.notation import marks_differ
+from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.question import only_quotes
+from rewright.service.mathematics.answers.same_answer import same_final_answer
+from rewright.service.mathematics.answers.serialised import without_data
+from rewright.service.mathematics.answers.structure import read
+from rewright.service.mathematics.equations.plain_text import plain, sentences
+from rewright.service.mathematics.equations.statements import first_false
+from rewright.service.reward.signals import signals_of
+from rewright.service.scorers.judge.bare_answer import only_states_its_answer
+from rewright.service.scorers.judge.certain_faults import certain_fault
+from rewright.service.scorers.judge.openai_backend import _as_text
+from rewright.service.scorers.judge.prompt import JudgePrompt
+from rewright.service.scorers.judge.readings import readings
+
+PROMPT = JudgePrompt.load("label-v2")
+SHAPES = [
+    "```\n", "```", "~~~\n", "\\", "\\\\", "{", "}", "{}", "$", "$$", "$1$ ", "9", "9,", "1/", " ", "\t", "\n",
+    "\r\n", "\n\n", "(", ")", "()", "[", "]", "'", '"', "=", "=?", "a=", "1=1=", "1+1=2\n", "\\boxed{", "boxed{",
+    "\\boxed{1}", "not ", "is not ", "if ", "wrong ", "answer ", "The answer is ", "or ", "and ", ",", ";", ".", ". ",
+    "? ", "! ", "-", "1. ", "a", "a ", "a_", "_", "^", "%", "*", "~~", "<|", "<think>", "<!--", "\\text{", "\\frac{",
+    "\\sqrt", "\\cancel{", "\\quad", "\\;", "\\(", "\\[", "\\begin{pmatrix}", "#", "#### ", "é", "。", "答案是",
+    "million ", "|", '{"a":', "- a:\n",
+]  # fmt: skip
+Reader = Callable[[str], object]
+
+WHOLE: dict[str, Reader] = {
+    "neutralised": _as_text,
+    "question": lambda text: PROMPT.question(problem="q", reference="r", candidate=text, answer="42"),
+    "readings": lambda text: readings(text, "42", problem="q"),
+    "certain_fault": lambda text: certain_fault(problem="p", reference="r", candidate=text),
+    "certain_fault of what is trusted": lambda text: certain_fault(problem=text, reference=text, candidate="a b c d"),
+    "first_false": first_false,
+    "sentences": lambda text: list(sentences(text)),
+    "find_answer": find_answer,
+    "may_state": may_state,
+    "same_final_answer": lambda text: same_final_answer("42", text),
+    "chosen_letter": lambda text: chosen_letter(find_answer(text), text),
+    "visible": visible,
+    "without_data": without_data,
+    "signals": lambda text: signals_of([text, text + "é"], text),
+}
+"""What is given a candidate as it came."""
+ANSWERS: dict[str, Reader] = {
+    "normalise": normalise,
+    "plain": plain,
+    "read": read,
+    "read_number": read_number,
+    "split_unit": split_unit,
+    "denied_inside": denied_inside,
+    "gold_letter": gold_letter,
+    "marks_differ": lambda text: marks_differ(text, text[::-1]),
+    "cheap": lambda text: compare("42", text, cheap_leaf),
+    "arithmetic": lambda text: compare("x=42", text, arithmetic_leaf),
+    "two chains": lambda text: compare(text, text + "1", cheap_leaf),
+    "same answer of both": lambda text: same_final_answer(text, text + "1"),
+    "bare answer": lambda text: only_states_its_answer(problem="p", candidate=text),
+}
+"""What is given no more than an answer or a sentence, of 4,000 characters at most."""
+WINDOWS: dict[str, Reader] = {
+    "taken_back": lambda text: taken_back(text, len(text) // 2, len(text) // 2 + 1),
+    "whole_formula": lambda text: whole_formula(text, len(text) // 2, len(text) // 2 + 1, "5"),
+    "alternatives": lambda text: alternatives(text, (0, 1), (len(text) - 1, len(text))),
+    "only_quotes": lambda text: only_quotes(f"Compute ${text}z$", "42", "1+1"),
+    "answer in prose": lambda text: find_answer(f"so we have ${text}$ and see {text} 5 {text}"),
+}
+"""What reads a few hundred characters around one place."""
+
+
+def growth(reader: Reader, short: str, long: str, *, enough: float) -> float:
+    """How many times as long the longer text takes; the least of a few attempts, each the best of several in turns."""
+    least = float("inf")
+    for _ in range(6):
+        best = {short: float("inf"), long: float("inf")}
+        for _ in range(3):
+            for text in (short, long):
+                began = time.perf_counter()
+                reader(text)
+                best[text] = min(best[text], time.perf_counter() - began)
+        least = min(least, best[long] / best[short])
+        if least <= enough:
+            break
+    return least
+
+
+def grown(readers: dict[str, Reader], shape: str, sizes: tuple[int, ...], *, enough: float) -> dict[str, float]:
+    """Readers that take more than `enough` times as long for twice a text, from any of the sizes on.
+
+    Of whole shapes, since a text that ends within one may be another kind of text.
+    """
+    slow: dict[str, float] = {}
+    for size in sizes:
+        short = shape * max(1, size // len(shape))
+        for name, reader in readers.items():
+            if name not in slow and (times := growth(reader, short, short * 2, enough=enough)) > enough:
+                slow[name] = times
+    return slow
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_windows_and_answers_and_whole_texts(shape: str) -> None:
+    # Within a window a square would be harmless, and more would not.
+    assert grown(WINDOWS, shape, (10, 20, 40, 80), enough=5) == {}
+    assert grown(ANSWERS, shape, (950,), enough=3) == {}
+    assert grown(WHOLE, shape, (6_000,), enough=3) == {}
+
+
+def test_the_measure_sees_a_square_and_a_run_that_doubles() -> None:
+    square = re.compile(r"\s*z")
+    assert grown({"square": square.search}, " ", (950,), enough=3)
+    doubling = re.compile(r"(?:=\??|\?)+z")
+    assert grown({"doubling": doubling.search}, "=?", (10, 20), enough=6)
