@@ -27,6 +27,14 @@ DATA = [
     "values:\n  first: 41\n  last: 42\n",
     'The result is {"answer": 42}.',
     'Here you are: {"guess": 41, "answer": 42',
+    "{a: 41, b: 42}",
+    "{answer: 42}",
+    "{None: 42}",
+    "items:\n  - 41\n  - 42\n",
+    "# values\na: 41\nb: 42",
+    "[values]\na = 41\nb = 42\n",
+    "```python\na = 41\nb = 42\n```",
+    "```js\nconst answer = 42;\n```",
 ]
 
 ANSWERS = [
@@ -39,6 +47,10 @@ ANSWERS = [
     'With {"a": 6, "b": 7} in hand, the answer is 42.',
     '```json\n{"a": 6}\n```\nSo the answer is 42.',
     "Step 1: 6 times 7.\nStep 2: that is 42.\nThe answer is 42.",
+    "x = 6 * 7\nx = 42",
+    "```python\nprint(6 * 7)\n```\nThe answer is 42.",
+    "# Solution\nSix times seven.\nanswer: 42",
+    "```\n42\n```",
 ]
 
 
@@ -73,6 +85,9 @@ def test_what_prose_states_beside_it_is(verifier):
         ("[0,1]", "[0, 1]"),
         ("(1,2)", "The answer is (1, 2)."),
         ("1,2,3", "[1, 2, 3]"),
+        ("x", "{x : x > 0}"),
+        ("x", "{1, 2, 3}"),
+        ("3:4", "3:4"),
     ],
 )
 def test_mathematics_is_no_data(candidate, gold):
@@ -80,7 +95,22 @@ def test_mathematics_is_no_data(candidate, gold):
 
 
 @pytest.mark.parametrize(
-    "piece", ['{"a": ', '{"a": "', "{'a':", '["', "a: 1\n", "```json\n", '{"a": {"b": 1}, ', '"":']
+    "piece",
+    [
+        '{"a": ',
+        '{"a": "',
+        "{'a':",
+        '["',
+        "a: 1\n",
+        "{a:",
+        "{a: 1,",
+        "a: - 1\n- 2\n",
+        "[a]\nb = 1\n",
+        "```c ",
+        "```json\n",
+        '{"a": {"b": 1}, ',
+        '"":',
+    ],
 )
 def test_reading_is_linear(piece):
     """Eight times the text takes about eight times the steps, counted as calls and lines and not in seconds."""

@@ -1,34 +1,50 @@
-"""Serialised structures (JSON, YAML, Python's own): data, which states no answer, whatever stands among its values.
+"""Serialised structures (JSON, YAML, INI, Python's own) and code: data, which states no answer, whatever it holds.
 
 A policy could otherwise print every number that it can think of as `{"a": 41, "b": 42}` and be credited for one. What
 stands in prose beside such a structure still counts, and so do sets, lists and intervals of mathematics, which hold no
-quoted keys. Every function here takes time linear in the text.
+keys, and equations on lines of their own. Every function here takes time linear in the text.
 """
 
 import json
 import re
 
 _OBJECT = re.compile(r"""\{\s{0,100}(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')\s{0,20}:""")
-_FENCED = re.compile(r"```[ \t]*(?:json|ya?ml|toml|xml|csv)\b.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(
+    r"```[ \t]*(?:json|ya?ml|toml|ini|xml|html|csv|python|py|javascript|typescript|js|ts|java|c|cpp|c\+\+|rust|go"
+    r"|ruby|php|julia|matlab|sql|bash|sh)(?![\w+]).*?(?:```|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_FLOW = re.compile(
+    r"\{\s*(?:[A-Za-z_]\w{1,100}+\s*:[^{}:]*|\w{1,100}+\s*:[^{}:,]*(?:,\s*\w{1,100}+\s*:[^{}:,]*)++),?\s*\}"
+)
+"""A mapping without quotes; of one key only where that is no single letter, which may be a set's: {x : x > 0}."""
 _YAML_LINE = re.compile(
     r"[ \t]*(?:-[ \t]+)?[a-z_][a-z0-9_]*:(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s:{}\[\]]+|[\[{][^\n]*[\]}]))?[ \t]*"
 )
+_YAML_ITEM = re.compile(r"[ \t]*-[ \t]+[^\s:]+[ \t]*")
+_INI_LINE = re.compile(r"[ \t]*(?:\[[\w. -]{1,100}\]|[A-Za-z_][\w.-]*[ \t]*=[^\n]*)")
 _LIST = re.compile(r"\[\s*(?:[\"'{\[]|true\b|false\b|null\b|None\b|True\b|False\b)")
 
 
 def without_data(text: str) -> str:
     """The text without its serialised structures; nothing is left of a text that is one as a whole."""
-    if _is_yaml(text) or _is_list(text):
+    if _is_lines(text) or _is_list(text) or _FLOW.fullmatch(text.strip()):
         return ""
     if "```" in text:
         text = _FENCED.sub(" ", text)
     return _without_objects(text) if '":' in text or "':" in text or _OBJECT.search(text) else text
 
 
-def _is_yaml(text: str) -> bool:
-    """Two lines or more, and each of them a key of code with a short value, or none."""
+def _is_lines(text: str) -> bool:
+    """Two lines or more of a file: keys of code with a short value or none and items under them, or a section."""
     lines = [line for line in text.splitlines() if line.strip() and line.strip() not in ("---", "```")]
-    return len(lines) > 1 and all(_YAML_LINE.fullmatch(line) for line in lines)
+    lines = [line for line in lines if not line.lstrip().startswith("# ")] if len(lines) > 2 else lines
+    if len(lines) < 2:
+        return False
+    if lines[0].startswith("["):
+        return all(_INI_LINE.fullmatch(line) for line in lines)
+    keys = [_YAML_LINE.fullmatch(line) is not None for line in lines]
+    return keys[0] and all(key or _YAML_ITEM.fullmatch(line) is not None for key, line in zip(keys, lines, strict=True))
 
 
 def _is_list(text: str) -> bool:
