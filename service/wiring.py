@@ -28,7 +28,8 @@ async def opened_scorers(settings: Settings) -> AsyncIterator[Scorers]:
     """
     build = _builder(settings)
     local = {s.name for s in settings.specs if (b := settings.block(s.name)).where == "local" and not b.elsewhere}
-    scorers = Scorers(**{spec.name: build(spec) for spec in settings.specs}, local=frozenset(local))
+    checked = frozenset(spec.name for spec in BUILT_IN)
+    scorers = Scorers(**{spec.name: build(spec) for spec in settings.specs}, local=frozenset(local), checked=checked)
     async with AsyncExitStack() as stack:
         for scorer in scorers:
             log.info("opening %s", scorer.name)

@@ -136,13 +136,19 @@ class Scorers:
 
     local: names of those that work in this process, whose health is this process's health. A judge asked over HTTP or
     a scorer in another pod is not among them: its death must not take the gateway away. checked: names of those whose
-    numbers were checked when their pods' answers were read.
+    numbers were checked when their items were made, as built-in scorers' are, or when their pods' answers were read.
     """
 
-    def __init__(self, *, local: frozenset[str] = frozenset(), **by_name: Scorer[Any] | None) -> None:
+    def __init__(
+        self,
+        *,
+        local: frozenset[str] = frozenset(),
+        checked: frozenset[str] = frozenset(),
+        **by_name: Scorer[Any] | None,
+    ) -> None:
         self._by_name = {name: scorer for name, scorer in by_name.items() if scorer is not None}
         self.local = local
-        self.checked = frozenset(name for name, s in self._by_name.items() if getattr(s, "checks_answers", False))
+        self.checked = checked | {name for name, s in self._by_name.items() if getattr(s, "checks_answers", False)}
 
     def get(self, name: str) -> Scorer[Any] | None:
         """The scorer of that name; None where it is off."""

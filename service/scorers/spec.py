@@ -24,7 +24,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """A scorer's name is part of a path, of an environment variable and of a host name."""
-RESERVED = frozenset({"reward", "info", "scores", "flat", "rendezvous", "local"})
+RESERVED = frozenset({"reward", "info", "scores", "flat", "rendezvous", "local", "checked"})
 
 
 OPTIONS = frozenset({"tokens"})

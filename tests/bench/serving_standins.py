@@ -157,7 +157,7 @@ def main() -> None:
         "diversity": DiversityAtOnce(),
     }
     chosen = {name: s for name, s in every.items() if options.only in (None, name)}
-    asyncio.run(serve(load(), Scorers(**chosen, local=frozenset(chosen))))
+    asyncio.run(serve(load(), Scorers(**chosen, local=frozenset(chosen), checked=frozenset(chosen))))
 
 
 if __name__ == "__main__":
