@@ -39,7 +39,10 @@ ROOMS = {
 """room: the packages of ours that it may import."""
 
 PURE = {
-    "service/schema.py": ("pydantic", "typing"),
+    "service/schema/base.py": ("pydantic", "typing", "rewright.service.schema"),
+    "service/schema/requests.py": ("pydantic", "typing", "rewright.service.schema"),
+    "service/schema/items.py": ("pydantic", "typing", "rewright.service.schema"),
+    "service/schema/answers.py": ("pydantic", "typing", "rewright.service.schema"),
     "service/errors.py": ("typing",),
     "service/backoff.py": ("random", "re", "time", "dataclasses", "datetime", "email"),
     "service/models/defaults.py": ("typing",),

@@ -7,9 +7,10 @@ its scorer's own code inside `build`, so that settings can be read without loadi
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 
@@ -76,6 +77,23 @@ class ScorerSettings(Block):
         return self
 
 
+class DeviceSettings(ScorerSettings):
+    """What the block of a scorer with a model on a device of this process has beside."""
+
+    precision: Precision = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    batch_tokens: int = Field(16_384, ge=1)
+    queue_tokens: int = Field(20_000_000, ge=1)
+
+
+class Batching(TypedDict):
+    """How a scorer shares its device: tokens of a batch, tokens that may wait, and the turn on it."""
+
+    batch_tokens: int
+    queue_tokens: int
+    turn: AbstractContextManager[object] | None
+
+
 @dataclass(frozen=True)
 class Building:
     """What a spec's `build` is given.
@@ -87,6 +105,15 @@ class Building:
     settings: Any
     models: "SharedModels"
     remembered: int
+
+    def batching(self) -> Batching:
+        """Where `settings` are `DeviceSettings`."""
+        s: DeviceSettings = self.settings
+        return {
+            "batch_tokens": s.batch_tokens,
+            "queue_tokens": s.queue_tokens,
+            "turn": self.models.turn(s.device),
+        }
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def p_valid(text: str) -> float:
     return float(found[1]) if found else 0.5
 
 
-class _ByText:
+class _ByText(ABC):
     name = ""
 
     def __init__(self) -> None:
@@ -99,8 +100,9 @@ class _ByText:
     def _run(self, texts: Sequence[str]) -> list[float]:
         return [self.number(text) for text in texts]
 
+    @abstractmethod
     def number(self, text: str) -> float:
-        raise NotImplementedError
+        """The text's own."""
 
     async def numbers(self, groups: Sequence[Group]) -> list[list[Any]]:
         texts = [text for group in groups for text in group.candidates]

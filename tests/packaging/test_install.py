@@ -16,19 +16,15 @@ NONE = INSTALLER.Plan(False, "error: no such thing")
 
 
 def test_settings_of_pip_are_read_and_the_environment_wins():
-    listed = "\n".join(
-        [
-            "global.find-links='/everybody'",
-            "global.index-url='https://files.example/simple'",
-            "install.index-url='https://install.example/simple'",
-            ":env:.find-links='/mine /yours'",
-            "user.email='nothing to do with it'",
-        ]
-    )
-    assert INSTALLER.pip_settings(listed) == {
-        "find-links": "/mine /yours",
-        "index-url": "https://install.example/simple",
+    told = {
+        "global.find-links": "everybody's",
+        "global.index-url": "everybody's",
+        "install.index-url": "the installer's",
+        ":env:.find-links": "mine and yours",
+        "user.email": "nothing to do with it",
     }
+    listed = "\n".join(f"{name}={value!r}" for name, value in told.items())
+    assert INSTALLER.pip_settings(listed) == {"find-links": "mine and yours", "index-url": "the installer's"}
 
 
 def test_what_pip_really_lists_is_read(tmp_path):
@@ -47,7 +43,7 @@ def test_what_pip_really_lists_is_read(tmp_path):
 
 def test_uv_is_told_what_pip_is_told():
     settings = {
-        "find-links": "/mine /yours",
+        "find-links": "mine yours",
         "index-url": "https://index.example/simple",
         "extra-index-url": "\nhttps://a.example\nhttps://b.example",
         "trusted-host": "index.example",
@@ -55,7 +51,7 @@ def test_uv_is_told_what_pip_is_told():
         "timeout": "180",
     }
     assert INSTALLER.uv_variables(settings, {}) == {
-        "UV_FIND_LINKS": "/mine,/yours",
+        "UV_FIND_LINKS": "mine,yours",
         "UV_DEFAULT_INDEX": "https://index.example/simple",
         "UV_INDEX": "https://a.example https://b.example",
         "UV_INDEX_STRATEGY": "unsafe-best-match",

@@ -127,15 +127,15 @@ def test_the_base_installs_and_scores_on_every_python(wheel, users_folder, serve
     """From the package index; 3.11 with the oldest versions that we say will do."""
     python = interpreter(version)
     if python is None:
-        pytest.skip(f"no Python {version} here")
+        pytest.skip(f"no Python {version} is on the PATH or kept by pyenv: install one to try the wheel on it")
     uv = INSTALLER.found_uv()
     if uv is None:
-        pytest.skip("uv is not installed")
+        pytest.skip("uv is not in this environment, which makes the other Python's")
     programs = users_folder / "environment" / "bin"
     assert ran(uv, "venv", "-q", "--python", python, programs.parent, cwd=users_folder).returncode == 0
     install = [uv, "pip", "install", "-q", "--python", programs / "python", *options, wheel]
     installed = ran(*install, cwd=users_folder, environment=uv_environment())
     if "Failed to fetch" in installed.stderr:
-        pytest.skip("the package index cannot be reached")
+        pytest.skip("the package index, which the other Python needs its packages from, cannot be reached")
     assert installed.returncode == 0, installed.stderr
     assert_it_scores(programs, users_folder, server.url)

@@ -27,7 +27,7 @@ def redis_server() -> Iterator[RedisServer]:
     """`redis-server`, or `valkey-server` where that is what there is, in memory alone."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        pytest.skip("there is no redis-server; it is Debian's package redis-server")
+        pytest.skip("redis-server is not on the PATH: install it (Debian: redis-server) to test a real cache")
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -7,18 +7,14 @@ from pydantic import Field
 from rewright.service.models.defaults import EMBEDDED
 from rewright.service.schema import DiversityGroup, DiversityScored
 from rewright.service.scorers.base import Scorer
-from rewright.service.scorers.spec import Building, Precision, ScorerSettings, ScorerSpec
+from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec
 
 MOST_EMBEDDINGS = 10_000
 """A vector is some kilobytes where a score is some bytes."""
 
 
-class DiversitySettings(ScorerSettings):
+class DiversitySettings(DeviceSettings):
     model: str = Field(EMBEDDED, description="Embedder: a sentence-transformers hub name, folder or `embedded`.")
-    precision: Precision = "auto"
-    device: str = "auto"
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
 
 
 def _build(building: Building) -> Scorer[Any]:
@@ -29,10 +25,8 @@ def _build(building: Building) -> Scorer[Any]:
         model=s.model,
         precision=s.precision,
         device=s.device,
-        batch_tokens=s.batch_tokens,
-        queue_tokens=s.queue_tokens,
         remembered=min(building.remembered, MOST_EMBEDDINGS),
-        turn=building.models.turn(s.device),
+        **building.batching(),
     )
 
 

@@ -8,10 +8,10 @@ from pydantic_settings import NoDecode
 from rewright.service.models.defaults import EMBEDDED
 from rewright.service.schema import JudgeGroup, JudgeScored
 from rewright.service.scorers.base import Scorer
-from rewright.service.scorers.spec import Building, Precision, ScorerSettings, ScorerSpec, split_commas
+from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec, split_commas
 
 
-class JudgeSettings(ScorerSettings):
+class JudgeSettings(DeviceSettings):
     backend: Literal["transformers", "openai"] = "transformers"
     model: str = Field(
         EMBEDDED, description="transformers: hub name, folder, .gguf or `embedded`; openai: the served model's name."
@@ -27,10 +27,6 @@ class JudgeSettings(ScorerSettings):
     samples: int = Field(1, ge=1, le=64, description="openai, rationale prompts: answers drawn; score is their mean.")
     concurrency: int = Field(64, ge=1, description="openai: calls under way at once.")
     call_timeout_s: float = Field(60.0, gt=0, description="openai: one call's deadline, retries included.")
-    precision: Precision = "auto"
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
 
     @property
     def elsewhere(self) -> bool:
@@ -83,9 +79,7 @@ def _build(building: Building) -> Scorer[Any]:
         prompt=prompt,
         threshold=s.threshold,
         both_orders=s.both_orders,
-        batch_tokens=s.batch_tokens,
-        queue_tokens=s.queue_tokens,
-        turn=building.models.turn(s.device),
+        **building.batching(),
     )
 
 

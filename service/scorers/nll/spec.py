@@ -8,20 +8,16 @@ from pydantic import Field
 from rewright.service.models.defaults import EMBEDDED, TEMPLATE_ARGS, TEMPLATE_DATE
 from rewright.service.schema import NllGroup, NllScored
 from rewright.service.scorers.base import Scorer
-from rewright.service.scorers.spec import Building, Precision, ScorerSettings, ScorerSpec
+from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec
 
 
-class NllSettings(ScorerSettings):
+class NllSettings(DeviceSettings):
     backend: Literal["torch", "vllm"] = "torch"
     model: str = Field(EMBEDDED, description="π0: hub name, folder, .gguf or `embedded`.")
-    precision: Precision = "auto"
-    device: str = "auto"
     score_end_of_turn: bool = Field(True, description="Count the end-of-turn token among the scored tokens.")
     template_date: str = Field(TEMPLATE_DATE, description="The date that templates which print today's see (ISO).")
     template_args: dict[str, Any] = Field(TEMPLATE_ARGS, description="Pinned arguments of the chat template.")
     max_tokens: int | None = Field(None, ge=2, description="Context limit; absent: the model's own.")
-    batch_tokens: int = Field(16_384, ge=1)
-    queue_tokens: int = Field(20_000_000, ge=1)
     engine_args: dict[str, Any] = Field(
         {}, description="Backend vllm: further arguments of its engine, such as gpu_memory_utilization."
     )
@@ -44,9 +40,7 @@ def _build(building: Building) -> Scorer[Any]:
         template_date=s.template_date,
         template_args=s.template_args,
         max_tokens=s.max_tokens,
-        batch_tokens=s.batch_tokens,
-        queue_tokens=s.queue_tokens,
-        turn=building.models.turn(s.device),
+        **building.batching(),
     )
 
 
