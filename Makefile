@@ -30,7 +30,8 @@ LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
-  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving chaos bench-build clean
+  constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
+  soak-serving chaos bench-build clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -70,6 +71,19 @@ bench-judge: $(STAMP)     ## the configured judge: table by category, attempts t
 
 bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_reward, as one table
 	$(PY) tests/bench/verify.py
+
+TEMPLATES ?= ../shared/data/templates
+templates: $(STAMP)       ## what the renderer makes of the chat templates in a folder: right, refused or wrong
+	$(PY) tests/bench/templates.py --folder $(TEMPLATES)
+
+# Vocabularies of many families lie in the source package of a C++ engine, which is not built for them.
+build/vocabularies:
+	mkdir -p $@
+	$(PY) -m pip download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36 -d build/vocabularies
+	tar xzf build/vocabularies/*.tar.gz -C $@ --strip-components=4 --wildcards '*/models/ggml-vocab-*.gguf'
+
+test-vocabularies: $(STAMP) build/vocabularies  ## a candidate's first token, over real vocabularies in all prefix schemes
+	VOCABULARIES=build/vocabularies $(PY) -m pytest tests/service/models/test_candidate_tokens.py
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rewright.service.models.device import chosen_device, chosen_dtype
+from rewright.service.models.eos import eos_ids
 from rewright.service.models.errors import ModelError, first_line
 from rewright.service.models.locating import Located, locate
 
@@ -26,6 +27,8 @@ class Backbone:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    eos_ids: frozenset[int]
+    """With which the model ends a sequence, by its tokenizer and configurations."""
     name: str
     """As configured; "embedded" resolves to a readable name."""
     revision: str
@@ -62,6 +65,7 @@ def load_backbone(model: str, *, precision: str, device: str, setting: str = "sc
     return Backbone(
         model=loaded,
         tokenizer=tokenizer,
+        eos_ids=eos_ids(tokenizer, loaded.generation_config, loaded.config),
         name=located.title,
         revision=located.revision or "unknown",
         device=place,

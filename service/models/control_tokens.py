@@ -12,7 +12,7 @@ Not covered: tokenizers without a `tokenizers` backend.
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,23 @@ class ControlTokens:
         ids: list[int] = self._backend.encode(left + text + right, add_special_tokens=False).ids
         return ids[bool(left) : len(ids) - bool(right)]
 
+    def encode_behind(self, context: Sequence[Piece], text: str, *, after: Piece | None = None) -> list[int]:
+        """Ids with which generation would write ordinary text behind `context`, whose own ids are given by then.
+
+        Encoded together with the text in front of it, and cut where that ends: some tokenizers put a mark of their own
+        in front of whatever begins a text or follows a control token. Where a token reaches over the cut, as for a
+        context that ends with a space, generation cannot write it any more; a line break stands for the context then.
+        """
+        start = max((place for place, piece in enumerate(context) if isinstance(piece, Control)), default=None)
+        before = context[start] if start is not None else None
+        tail = "".join(piece for piece in context[(start or 0) :] if isinstance(piece, str))
+        for front, left in ((tail, before), ("\n", tail)):
+            front_ids = self.encode(front, before=left, after=None)
+            ids = self.encode(front + text, before=left, after=after)
+            if ids[: len(front_ids)] == front_ids:
+                return ids[len(front_ids) :]
+        return self.encode(text, before=None, after=after)
+
     def encode_pieces(
         self, pieces: Iterable[Piece], *, before: Piece | None = None, after: Piece | None = None
     ) -> list[int]:
@@ -109,8 +126,9 @@ class ControlTokens:
                 ids.extend(self.encode(piece, before=left, after=right))
         return ids
 
-    def text_of(self, token: int) -> str:
-        return str(self._backend.decode([token], skip_special_tokens=False))
+    def decode(self, ids: Sequence[int]) -> str:
+        """What ids read as, control tokens included; "�" for parts of a character."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
     def _anchor(self, *, swallows_left: bool = False, swallows_right: bool = False) -> str:
         # Random, so that no text can spell it; not special, so that it works while control tokens are switched off.

@@ -30,10 +30,11 @@ def prepare():
     from rewright.service.models.backbone import load_backbone
     from rewright.service.models.chat_format import ChatFormat
     from rewright.service.models.locating import locate
+    from rewright.service.models.rendering import Rendering
     from tests.bench.nll import DATA
 
     backbone = load_backbone("embedded", precision="bfloat16", device="cpu")
-    format_ = ChatFormat.of(backbone.tokenizer, date="2025-01-01", template_args={"enable_thinking": False})
+    format_ = ChatFormat.of(backbone.tokenizer, Rendering(), eos_ids=backbone.eos_ids)
     rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     chosen = []
     for members, count in GROUPS.items():
@@ -272,8 +273,7 @@ def _scorer():
         scorer = BackboneNll(
             load=lambda: load_backbone("embedded", precision="bfloat16", device="cpu"),
             score_end_of_turn=s.score_end_of_turn,
-            template_date=s.template_date,
-            template_args=s.template_args,
+            rendering=s.rendering,
             max_tokens=s.max_tokens,
             batch_tokens=s.batch_tokens,
             queue_tokens=s.queue_tokens,

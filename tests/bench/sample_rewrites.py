@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from rewright.service.models.chat_format import ChatFormat  # noqa: E402
+from rewright.service.models.rendering import Rendering  # noqa: E402
 from rewright.trainer.data.prompts import rewriting_prompt  # noqa: E402
 from rewright.trainer.data.samples import Sample, read_source  # noqa: E402
 from rewright.trainer.data.split import place_in_draw, stage_of  # noqa: E402
@@ -74,7 +75,7 @@ def read_rows(file: Path) -> list[dict]:
 def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
     located = locate(Backbone(model=options.model))
     prompt = rewriting_prompt(options.prompt)
-    chat = chat_format(load_tokenizer(located), args={"enable_thinking": False}, date=options.template_date)
+    chat = chat_format(located, load_tokenizer(located), Rendering(template_date=options.template_date))
     turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in samples]
     write = _from_server(turns, chat, options) if options.server else _in_process(turns, chat, options)
     started = time.monotonic()
@@ -107,14 +108,13 @@ def _in_process(turns: list[Any], chat: ChatFormat, options: argparse.Namespace)
     per_batch = max(1, options.batch // options.k)
     torch.manual_seed(17)
     for start in range(0, len(turns), per_batch):
-        inputs = tokenizer.apply_chat_template(
-            turns[start : start + per_batch], add_generation_prompt=True, return_dict=True, return_tensors="pt",
-            padding=True, **chat.variables,
-        ).to(device)  # fmt: skip
+        prompts = [chat.encode_prompt(turn) for turn in turns[start : start + per_batch]]
+        inputs = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(device)
         with torch.inference_mode():
             ids_NT = model.generate(
                 **inputs, do_sample=True, temperature=options.temperature, top_k=0, top_p=1.0,
-                repetition_penalty=1.0, max_new_tokens=options.max_tokens, num_return_sequences=options.k,
+                repetition_penalty=1.0, max_new_tokens=options.max_tokens, eos_token_id=sorted(chat.stop_ids),
+                num_return_sequences=options.k,
             )  # fmt: skip
         texts = tokenizer.batch_decode(ids_NT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for first in range(0, len(texts), options.k):

@@ -33,8 +33,9 @@ from rewright.trainer.build.stream import BuildStream, Settled, Step
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import Generator, open_generator
-from rewright.trainer.models.adapter_folder import Rendering, adapter_sha256, rendering_of, rewriter_of
+from rewright.trainer.models.adapter_folder import adapter_sha256, rewriter_of
 from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
+from rewright.trainer.models.rendering_file import Asking, asking_in
 from rewright.trainer.recipes.build import BuildRecipe, Shard
 from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.row_file import RowFile, origins_in
@@ -51,7 +52,7 @@ class _Prepared:
 
     recipe: BuildRecipe
     adapter: Path | None
-    rendering: Rendering
+    asking: Asking
     chat: ChatFormat
     steps: list[Step]
     corpus: BuildCorpus
@@ -89,11 +90,9 @@ def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
         folder = folder.shard(shard.folder)
     with folder.lock():
         served = check_service(recipe.service.as_reward())
-        rendering = (rendering_of(adapter) if adapter is not None else None) or Rendering(
-            rewriting, served.template_args, served.template_date
-        )
+        asking = (asking_in(adapter) if adapter is not None else None) or Asking(rewriting, served.rendering)
         prepared = _prepare(
-            recipe, folder, served, rendering, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
+            recipe, folder, served, asking, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
         )
         folder.claim(prepared.settings)
         report = folder.report()
@@ -107,7 +106,7 @@ def _prepare(
     recipe: BuildRecipe,
     folder: BuildFolder,
     served: Served,
-    rendering: Rendering,
+    asking: Asking,
     solving: Prompt,
     *,
     adapter: Path | None,
@@ -115,13 +114,13 @@ def _prepare(
     shard: Shard | None,
 ) -> _Prepared:
     located = locate(recipe.backbone)
-    chat = chat_format(load_tokenizer(located), args=rendering.args, date=rendering.date)
+    chat = chat_format(located, load_tokenizer(located), asking.rendering)
     for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
-    corpus = stage_two(recipe, folder.corpus, prompt=rendering.prompt, chat=chat, located=located)
+    corpus = stage_two(recipe, folder.corpus, prompt=asking.prompt, chat=chat, located=located)
     block_size = _block_size(recipe)
     part = corpus.part(shard, block_size=block_size)
-    steps = _steps(recipe, rewriting=rendering.prompt, solving=solving)
+    steps = _steps(recipe, rewriting=asking.prompt, solving=solving)
     settings = {
         "method": recipe.method,
         "success_only": recipe.success_only,
@@ -150,7 +149,7 @@ def _prepare(
         "corpus": corpus.data_hash,
     }
     log.info("%d samples of Stage II, left out: %s", corpus.size, corpus.left_out or "none")
-    return _Prepared(recipe, adapter, rendering, chat, steps, corpus, part, settings, provenance, row_provenance)
+    return _Prepared(recipe, adapter, asking, chat, steps, corpus, part, settings, provenance, row_provenance)
 
 
 def _steps(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Step]:
@@ -269,7 +268,6 @@ def _generator(prepared: _Prepared) -> Iterator[Generator | None]:
         decoding=Decoding(g.max_tokens, g.temperature, g.top_p, g.seed),
         engine=g.engine,
         batch_size=g.batch_size,
-        template_args=prepared.rendering.args,
-        template_date=prepared.rendering.date,
+        rendering=prepared.asking.rendering,
     ) as generator:
         yield generator

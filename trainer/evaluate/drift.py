@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rewright.service.models.chat_format import Target
-from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import BackboneError
 from rewright.trainer.models.policy import chat_format, device_of, load_model, load_tokenizer, locate
 from rewright.trainer.recipes.blocks import Backbone
@@ -38,10 +38,19 @@ class Moved(NamedTuple):
 
 
 def measure_drift(
-    pairs: Sequence[tuple[str, str]], *, base: Backbone, tuned: Backbone, adapter: Path | None, max_tokens: int
+    pairs: Sequence[tuple[str, str]],
+    *,
+    base: Backbone,
+    tuned: Backbone,
+    adapter: Path | None,
+    rendering: Rendering,
+    max_tokens: int,
 ) -> dict[str, Any]:
-    """pairs: prompt and π0's answer. Raises `BackboneError` where the two models do not share a vocabulary."""
-    chat = chat_format(load_tokenizer(locate(base)), args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
+    """pairs: prompt and π0's answer; rendering: as both were asked.
+
+    Raises `BackboneError` where the two models do not share a vocabulary."""
+    located = locate(base)
+    chat = chat_format(located, load_tokenizer(located), rendering)
     with _Models(base, tuned, adapter) as models:
         moved = []
         for prompt, answer in pairs:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rewright.clients.cli.progress import ProgressBar
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
-from rewright.service.models.defaults import TEMPLATE_ARGS
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.whole_files import write_json, write_text
 from rewright.trainer.errors import RunFolderError, ServiceTrouble
@@ -30,6 +30,7 @@ from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import open_generator
 from rewright.trainer.models.adapter_folder import adapter_sha256
 from rewright.trainer.models.policy import locate
+from rewright.trainer.models.rendering_file import rendering_in
 from rewright.trainer.recipes.blocks import Backbone
 from rewright.trainer.recipes.evaluate import EvaluateRecipe
 from rewright.trainer.runs.preflight import INFO_S, api_key
@@ -46,6 +47,7 @@ class _Run(NamedTuple):
     client: RewardClient
     questions: Questions
     texts: dict[str, str]
+    rendering: Rendering
 
 
 def evaluate(recipe: EvaluateRecipe) -> Path:
@@ -60,14 +62,22 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     questions = read_questions(Path(recipe.data).expanduser(), per_benchmark=recipe.per_benchmark, seed=recipe.seed)
     base = _base(recipe, questions)
     with _client(recipe) as client:
-        verifier = _check_service(client, recipe)
+        verifier, served = _check_service(client, recipe)
+        rendering = (
+            recipe.rendering or rendering_in(Path(recipe.adapter or recipe.backbone.model).expanduser()) or served
+        )
+        if base is not None and base["rendering"] != rendering.described():
+            raise RunFolderError(
+                f"base: {recipe.base} was asked with other template arguments, date or end of turn; evaluate the base "
+                "model again with the same rendering"
+            )
         folder = EvaluateFolder(Path(recipe.output).expanduser())
-        settings = _settings(recipe, questions, prompts)
+        settings = _settings(recipe, questions, prompts, rendering)
         texts = {question.id: prompt_of(question, **prompts) for question in questions.asked}
         with folder.lock():
             folder.claim(settings)
             with JsonLines(folder.generations) as generations, JsonLines(folder.verdicts) as verdicts:
-                _answer(_Run(recipe, client, questions, texts), generations, verdicts)
+                _answer(_Run(recipe, client, questions, texts, rendering), generations, verdicts)
                 results = _results(questions, generations, verdicts)
             base_answers = _base_answers(recipe, questions, texts) if base is not None else []
             summary: dict[str, Any] = {
@@ -75,6 +85,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
                 "origin": origin_of(recipe.adapter or recipe.backbone.model),
                 "backbone": recipe.backbone.model,
                 "adapter": recipe.adapter,
+                "rendering": rendering.described(),
                 "questions": {
                     "asked": len(questions.asked),
                     "left_out": questions.left_out,
@@ -84,7 +95,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
                 "benchmarks": results,
                 "averages": averages(results),
                 "against_base": against_base(results, base["benchmarks"]) if base is not None else None,
-                "drift": _drift(recipe, base_answers) if base_answers else None,
+                "drift": _drift(recipe, base_answers, rendering) if base_answers else None,
             }
             write_json(folder.path / RESULTS, summary)
             write_text(folder.path / "results.md", as_markdown(summary))
@@ -93,7 +104,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
 
 def _answer(run: _Run, generations: JsonLines, verdicts: JsonLines) -> None:
     """Fill both files with what is missing in them."""
-    recipe, client, questions, texts = run
+    recipe, client, questions, texts, rendering = run
     by_id = {question.id: question for question in questions.asked}
     missing = [question for question in questions.asked if question.id not in generations.rows]
     bar = ProgressBar(len(by_id), unit="answers", done=len(by_id) - len(missing))
@@ -109,7 +120,7 @@ def _answer(run: _Run, generations: JsonLines, verdicts: JsonLines) -> None:
                 decoding=Decoding(max_tokens=g.max_tokens, temperature=g.temperature, top_p=g.top_p, seed=g.seed),
                 engine=g.engine,
                 batch_size=g.batch_size,
-                template_args=TEMPLATE_ARGS,
+                rendering=rendering,
             ) as generator:
                 asked = ([{"role": "user", "content": texts[question.id]}] for question in missing)
                 for index, text, n_tokens, finish_reason in generator.stream(asked):
@@ -139,7 +150,9 @@ def _results(questions: Questions, generations: JsonLines, verdicts: JsonLines) 
     return {name: benchmark_result(some) for name, some in rows.items()}
 
 
-def _settings(recipe: EvaluateRecipe, questions: Questions, prompts: dict[str, Prompt]) -> dict[str, Any]:
+def _settings(
+    recipe: EvaluateRecipe, questions: Questions, prompts: dict[str, Prompt], rendering: Rendering
+) -> dict[str, Any]:
     adapter = adapter_sha256(Path(recipe.adapter).expanduser()) if recipe.adapter is not None else None
     return {
         "questions": questions.sha256,
@@ -147,6 +160,7 @@ def _settings(recipe: EvaluateRecipe, questions: Questions, prompts: dict[str, P
         "backbone": recipe.backbone.model_dump(mode="json", include={"model", "precision"}),
         "revision": locate(recipe.backbone).revision,
         "adapter": adapter,
+        "rendering": rendering.described(),
         "generation": recipe.generation.model_dump(mode="json", exclude={"engine", "batch_size"}),
     }
 
@@ -177,7 +191,7 @@ def _base_answers(recipe: EvaluateRecipe, questions: Questions, texts: dict[str,
     return [(texts[name], said[name]) for name in turns[: recipe.drift.prompts]]
 
 
-def _drift(recipe: EvaluateRecipe, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _drift(recipe: EvaluateRecipe, pairs: list[tuple[str, str]], rendering: Rendering) -> dict[str, Any]:
     settings = json.loads((Path(recipe.base or "").expanduser() / SETTINGS).read_text(encoding="utf-8"))
     base = Backbone(**(recipe.backbone.model_dump() | settings["backbone"]))
     log.info("measuring the drift from %s on %d prompts", base.model, len(pairs))
@@ -186,6 +200,7 @@ def _drift(recipe: EvaluateRecipe, pairs: list[tuple[str, str]]) -> dict[str, An
         base=base,
         tuned=recipe.backbone,
         adapter=Path(recipe.adapter).expanduser() if recipe.adapter is not None else None,
+        rendering=rendering,
         max_tokens=recipe.drift.max_tokens,
     )
 
@@ -201,8 +216,10 @@ def _client(recipe: EvaluateRecipe) -> RewardClient:
     )
 
 
-def _check_service(client: RewardClient, recipe: EvaluateRecipe) -> dict[str, Any]:
-    """What the verifier says of itself. Raises `ServiceTrouble` where it is not there or does not verify."""
+def _check_service(client: RewardClient, recipe: EvaluateRecipe) -> tuple[dict[str, Any], Rendering]:
+    """What the verifier says of itself, and how the service's π0 renders (the defaults, where it has none).
+
+    Raises `ServiceTrouble` where it is not there or does not verify."""
     try:
         info = client.info(deadline_s=INFO_S)
         item = client.verify([_PROBE], deadline_s=60).groups[0].candidates[0]
@@ -213,4 +230,5 @@ def _check_service(client: RewardClient, recipe: EvaluateRecipe) -> dict[str, An
         ) from None
     if item.status == "failed":
         raise ServiceTrouble(f"the service cannot verify: {item.error.code}, {item.error.message}")
-    return {"version": info.get("version"), **info["scorers"].get("verify", {})}
+    verifier = {"version": info.get("version"), **info["scorers"].get("verify", {})}
+    return verifier, Rendering.of_described(info["scorers"].get("nll", {}).get("template", {}))

@@ -13,13 +13,13 @@ Not covered: several answers per prompt, stop strings, images, decoding on sever
 """
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
-from rewright.service.models.defaults import TEMPLATE_DATE
+from rewright.service.models.rendering import DEFAULT_RENDERING, Rendering
 from rewright.trainer.errors import RecipeError
 from rewright.trainer.generation.base import (
     GREEDY,
@@ -99,13 +99,12 @@ def open_generator(
     decoding: Decoding = GREEDY,
     engine: Engine = "auto",
     batch_size: int = 32,
-    template_args: Mapping[str, Any] | None = None,
-    template_date: str = TEMPLATE_DATE,
+    rendering: Rendering = DEFAULT_RENDERING,
 ) -> Generator:
     """Load a backbone (hub name, folder, `.gguf`, `embedded`), with a PEFT adapter on top where one is named.
 
-    batch_size: prompts decoded together (transformers), handed over together (vLLM); template_args, template_date: the
-    variables of the chat template, which should be those of the service (`/v1/info`).
+    batch_size: prompts decoded together (transformers), handed over together (vLLM); rendering: how prompts are
+    rendered and answers end, which should be as the service says it does (`/v1/info`).
 
     Raises `BackboneError` where model or adapter cannot be had, `RecipeError` for vLLM where it is not installed.
     """
@@ -114,7 +113,7 @@ def open_generator(
     chosen = _chosen(engine, backbone)
     located = locate(backbone)
     tokenizer = load_tokenizer(located)
-    chat = chat_format(tokenizer, args=template_args or {}, date=template_date)
+    chat = chat_format(located, tokenizer, rendering)
     adapter_hash = adapter_sha256(adapter) if adapter is not None else None
     if chosen == "vllm":
         from rewright.trainer.generation.vllm_engine import VllmEngine

@@ -44,7 +44,7 @@ class TransformersEngine:
         self._tokenizer: Any = load_tokenizer(located)
         self._device = device_of(backbone)
         model: Any = load_model(located, backbone)
-        self._stop = _stop_ids(model, self._tokenizer, chat)
+        self._stop = chat.stop_ids
         self._window = context_window(model, self._tokenizer, located)
         if adapter is not None:
             model = with_adapter(model, adapter, merge=dtype_of(backbone) == torch.float32)
@@ -163,10 +163,3 @@ def with_adapter(model: "PreTrainedModel", adapter: Path, *, merge: bool) -> Any
         raise BackboneError(f"the adapter {adapter} does not fit onto the backbone: {first_line(error)}") from error
     # In bfloat16 a small update would be lost in the rounding of the weight that it is added to.
     return wrapped.merge_and_unload() if merge else wrapped
-
-
-def _stop_ids(model: "PreTrainedModel", tokenizer: Any, chat: ChatFormat) -> frozenset[int]:
-    """What ends an answer: the model's and the tokenizer's own, and the template's end of turn (a GGUF may lack it)."""
-    own = model.generation_config.eos_token_id if model.generation_config is not None else None
-    known = own if isinstance(own, list) else [own]
-    return frozenset(t for t in [*known, tokenizer.eos_token_id, chat.end_mark] if t is not None)

@@ -125,13 +125,14 @@ class VllmEngine:
         room = min(self._decoding.max_tokens, self._window - len(ids))
         if room < 1:
             return Answered(asked.key, "", 0, "prompt_too_long")
-        end = self._chat.end_mark
         params = SamplingParams(
             temperature=self._decoding.temperature,
             top_p=self._decoding.top_p,
             max_tokens=room,
             seed=seed_of(self._decoding.seed, [ids]) if self._seeds_requests else None,
-            stop_token_ids=[end] if end is not None else None,
+            stop_token_ids=sorted(self._chat.stop_ids),
+            # Its own end of sequence may be a mark that closes a reasoning part.
+            ignore_eos=True,
         )
         engine.add_request(request, {"prompt_token_ids": ids}, params, lora_request=self._lora)
         return None
@@ -150,15 +151,11 @@ class VllmEngine:
             written = output.outputs[0]
             ended = written.finish_reason == "stop"
             ids = list(written.token_ids)
-            if ended and ids and ids[-1] in self._stop_ids(written):
+            if ended and ids and ids[-1] in self._chat.stop_ids:
                 ids.pop()
             text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
             answers.append(Answered(keys.pop(output.request_id), text.strip(), len(ids), "stop" if ended else "length"))
         return answers
-
-    def _stop_ids(self, written: Any) -> set[Any]:
-        # vLLM names the token only where it was one of stop_token_ids; else it was the end of sequence.
-        return {written.stop_reason, self._tokenizer.eos_token_id, self._chat.end_mark}
 
 
 def _rank(adapter: Path) -> int:

@@ -20,13 +20,16 @@ from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.locating import Located
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.data.corpus import Stages, prepare_corpus
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.grpo.model_card import model_card
 from rewright.trainer.grpo.plots import write_plots
+from rewright.trainer.grpo.rendered_prompts import RenderedPrompts
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
+from rewright.trainer.models.rendering_file import write_rendering
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
@@ -47,6 +50,7 @@ class _Prepared:
     located: Located
     tokenizer: "PreTrainedTokenizerBase"
     chat: ChatFormat
+    rendering: Rendering
     prompt: Prompt
     stages: Stages
     provenance: dict[str, Any]
@@ -94,7 +98,7 @@ def _train(
 def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served) -> _Prepared:
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = chat_format(tokenizer, args=served.template_args, date=served.template_date)
+    chat = chat_format(located, tokenizer, served.rendering)
     for misfit in incompatibilities(served, located, chat):
         log.warning(misfit)
     backbone = {"model": located.name, "revision": located.revision, "template": chat.template_sha256}
@@ -116,10 +120,10 @@ def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Serv
         "left_out": stages.counts,
         "backbone": backbone,
         "prompt": {"name": prompt.name, "sha256": prompt.sha256},
-        "template": {key: chat.describe()[key] for key in ("args", "date")},
+        "template": chat.describe(),
         "service": {"version": served.info.get("version"), "scorers": served.info["scorers"]},
     }
-    return _Prepared(located, tokenizer, chat, prompt, stages, provenance)
+    return _Prepared(located, tokenizer, chat, served.rendering, prompt, stages, provenance)
 
 
 def _corpus(
@@ -140,9 +144,13 @@ def _corpus(
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
     from trl.trainer.grpo_trainer import GRPOTrainer
 
+    class _Trainer(RenderedPrompts, GRPOTrainer):
+        pass
+
     # TRL awaits a coroutine function, but its annotation knows plain functions alone.
     reward: Any = reward_function(recipe)
-    trainer = GRPOTrainer(
+    return _Trainer(
+        chat=prepared.chat,
         model=load_model(prepared.located, recipe.backbone),
         reward_funcs=reward,
         args=config,
@@ -150,9 +158,6 @@ def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrain
         processing_class=prepared.tokenizer,
         peft_config=lora_config(recipe.lora),
     )
-    # Not through the config: it is written down as JSON, and the pinned clock is a function.
-    trainer.chat_template_kwargs = prepared.chat.variables
-    return trainer
 
 
 def _leave_a_checkpoint(trainer: Any, folder: RunFolder) -> None:
@@ -174,11 +179,7 @@ def _finish(recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", prepa
     content["base_model_name_or_path"] = recipe.backbone.model
     adapter_config.write_text(json.dumps(content, indent=2), encoding="utf-8")
     (folder.adapter / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
-    # What a rewriter must be asked with, so that it can be used where the recipe's files are not.
-    rendering = prepared.provenance["template"] | {
-        "prompt": {"name": prepared.prompt.name, "text": prepared.prompt.text}
-    }
-    (folder.adapter / "rendering.json").write_text(json.dumps(rendering, ensure_ascii=False), encoding="utf-8")
+    write_rendering(folder.adapter, prepared.rendering, prompt=prepared.prompt)
     (folder.adapter / "README.md").write_text(model_card(recipe, prepared.provenance, history), encoding="utf-8")
     title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
     for plot in write_plots(history, folder.plots, title=title):

@@ -1,27 +1,19 @@
-"""A PEFT adapter's folder: that it is one, what identifies it, and how a rewriter must be asked.
+"""A PEFT adapter's folder: that it is one, and what identifies it.
 
-Not covered: loading it (`rewright.trainer.generation.transformers_engine`, `rewright.trainer.models.rewriter`).
+Not covered: loading it (`rewright.trainer.generation.transformers_engine`, `rewright.trainer.models.rewriter`), and how
+a rewriter must be asked (`rewright.trainer.models.rendering_file`).
 """
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rewright.service.models.hashing import content_hash
-from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.errors import BackboneError
 from rewright.trainer.recipes.grpo import load_recipe
 
 _FILES = ("adapter_model.safetensors", "adapter_config.json")
-
-
-class Rendering(NamedTuple):
-    """The prompt that a rewriter was trained with, and the variables of its chat template."""
-
-    prompt: Prompt
-    args: dict[str, Any]
-    date: str
 
 
 def adapter_sha256(adapter: Path) -> str:
@@ -35,19 +27,6 @@ def adapter_sha256(adapter: Path) -> str:
 def lora_rank(adapter: Path) -> int:
     """r of the adapter's LoRA."""
     return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
-
-
-def rendering_of(adapter: Path) -> Rendering | None:
-    """How the rewriter of a Stage I run wants to be asked; None for an adapter from elsewhere."""
-    file = adapter / "rendering.json"
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        prompt = Prompt(content["prompt"]["name"], content["prompt"]["text"])
-        return Rendering(prompt, dict(content["args"]), str(content["date"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise BackboneError(f"{file} cannot be read ({error}); is the adapter's folder whole?") from None
 
 
 def rewriter_of(adapter: Path | None) -> dict[str, Any] | None:

@@ -6,14 +6,16 @@ service scores. Here its errors become the trainer's own, naming `backbone.model
 Not covered: quantised training, adapters of other people as a start.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rewright.service.models import locating
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.errors import ModelError
 from rewright.service.models.locating import Located
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import BackboneError
 from rewright.trainer.recipes.blocks import Backbone, Lora
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+log = logging.getLogger(__name__)
 _SETTING = "backbone"
 
 
@@ -41,13 +44,17 @@ def load_tokenizer(located: Located) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def chat_format(tokenizer: "PreTrainedTokenizerBase", *, args: Mapping[str, Any], date: str) -> ChatFormat:
-    """args: variables of the chat template; date: ISO, what a template that prints today's date shall print.
+def chat_format(located: Located, tokenizer: "PreTrainedTokenizerBase", rendering: Rendering) -> ChatFormat:
+    """The one renderer, of a located model's tokenizer; what it came to is logged.
 
-    Raises `BackboneError` where the template fails or cannot be split around an answer.
+    Raises `BackboneError` where the template fails, cannot be split around an answer, or ends one with nothing.
     """
+    from rewright.service.models.eos import located_eos_ids
+
     with _as_backbone_error():
-        return ChatFormat.of(tokenizer, date=date, template_args=args, setting=_SETTING)
+        chat = ChatFormat.of(tokenizer, rendering, eos_ids=located_eos_ids(located, tokenizer), setting=_SETTING)
+    log.info("%s: %s", located.title, chat.picture())
+    return chat
 
 
 def load_model(located: Located, backbone: Backbone) -> "PreTrainedModel":

@@ -3,7 +3,6 @@
 Not covered: batches, vLLM, verification (Stage II); this is one rewrite at a time, to look at.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rewright.service.models.chat_format import ChatFormat
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.errors import BackboneError
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate
+from rewright.trainer.models.rendering_file import asking_in
 from rewright.trainer.recipes.grpo import load_recipe
 
 
@@ -35,6 +35,7 @@ class Rewriter:
                 attention_mask=torch.ones_like(prompt_BT),
                 do_sample=False,
                 max_new_tokens=max_tokens,
+                eos_token_id=sorted(self.chat.stop_ids),
             )
         new = ids_BT[0, prompt_BT.shape[1] :]
         return str(self.tokenizer.decode(new, skip_special_tokens=True)).strip()
@@ -57,10 +58,11 @@ def load_rewriter(adapter: Path) -> Rewriter:
     if not (adapter / "adapter_model.safetensors").is_file() or not (adapter / "recipe.yaml").is_file():
         raise BackboneError(f"{adapter} holds no adapter of a finished run (adapter_model.safetensors, recipe.yaml)")
     recipe = load_recipe(adapter / "recipe.yaml")
-    rendering = json.loads((adapter / "rendering.json").read_text(encoding="utf-8"))
+    asking = asking_in(adapter)
+    if asking is None:
+        raise BackboneError(f"{adapter} does not say how its rewriter is asked (rendering.json); is the folder whole?")
     located = locate(recipe.backbone)
     model = PeftModel.from_pretrained(load_model(located, recipe.backbone), str(adapter)).eval()
     tokenizer = load_tokenizer(located)
-    chat = chat_format(tokenizer, args=rendering["args"], date=rendering["date"])
-    prompt = Prompt(rendering["prompt"]["name"], rendering["prompt"]["text"])
-    return Rewriter(model, tokenizer, chat, prompt)
+    chat = chat_format(located, tokenizer, asking.rendering)
+    return Rewriter(model, tokenizer, chat, asking.prompt)

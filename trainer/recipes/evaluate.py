@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.recipes.blocks import Backbone, Block
 from rewright.trainer.recipes.build import Generation, Service
 from rewright.trainer.recipes.loader import read_recipe
@@ -31,6 +32,11 @@ class EvaluateRecipe(Block):
     kind: Literal["evaluate"] = "evaluate"
     backbone: Backbone = Backbone()
     adapter: str | None = None
+    rendering: Rendering | None = Field(
+        None,
+        description="How questions are rendered; absent: as rendering.json of the adapter or model says, else as the "
+        "service renders.",
+    )
     data: str = Field(min_length=1, description="JSONL: benchmark, subject, question, options, answer.")
     per_benchmark: int | None = Field(None, ge=1, description="Draw so many questions of each; absent: all.")
     seed: int = Field(17, description="Of that draw.")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import RecipeError
 from rewright.trainer.recipes.blocks import Backbone, Block, Lora
 from rewright.trainer.recipes.loader import read_recipe
@@ -16,6 +17,9 @@ from rewright.trainer.recipes.loader import read_recipe
 
 class SftData(Block):
     path: str = Field(min_length=1, description="What `rewright build` wrote: JSONL or Parquet, prompt and completion.")
+    rendering: Rendering | None = Field(
+        None, description="How rows are rendered; absent: as build.json beside them says, else the defaults."
+    )
     success_only: bool = Field(False, description="Leave out the rows that fell back to the reference.")
     max_tokens: int = Field(8192, ge=16, description="Prompt and response together; longer rows are left out.")
 

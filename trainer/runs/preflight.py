@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import RewrightError
 from rewright.service.models.chat_format import ChatFormat
-from rewright.service.models.defaults import TEMPLATE_DATE
 from rewright.service.models.locating import Located
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import RecipeError, ServiceTrouble
 from rewright.trainer.recipes.blocks import Reward
 
@@ -40,8 +40,7 @@ class Served:
     """What the service says of itself, and how it renders a problem."""
 
     info: dict[str, Any]
-    template_args: dict[str, Any]
-    template_date: str
+    rendering: Rendering
 
 
 def api_key(reward: "HasKeyFile") -> str | None:
@@ -69,7 +68,7 @@ def check_service(reward: Reward, *, wait_s: float = INFO_S) -> Served:
                 "would not be comparable"
             )
     template = first["scorers"].get("nll", {}).get("template", {})
-    return Served(first, dict(template.get("args", {})), str(template.get("date", TEMPLATE_DATE)))
+    return Served(first, Rendering.of_described(template))
 
 
 def incompatibilities(served: Served, located: Located, chat: ChatFormat) -> list[str]:
@@ -86,6 +85,8 @@ def incompatibilities(served: Served, located: Located, chat: ChatFormat) -> lis
     template = nll.get("template", {}).get("sha256")
     if template not in (None, chat.template_sha256):
         found.append("the service's π0 has another chat template than the policy's backbone")
+    elif (ends := nll.get("template", {}).get("turn_ends_with")) not in (None, chat.describe()["turn_ends_with"]):
+        found.append(f"the service ends an answer with {ends!r}, the policy's backbone {chat.picture()}")
     return found
 
 

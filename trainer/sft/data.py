@@ -2,7 +2,7 @@
 
 Promises: rows keep their order, so that every method trains on the same problems in the same order; a row that cannot
 be trained on is left out, counted and named with its reason (`fallback`, `empty`, `control_tokens`,
-`too_long`); nothing is cut.
+`refused` by the chat template, `too_long`); nothing is cut.
 
 A row has `prompt` and `completion`, each a list of messages (TRL's conversational form); the last message of
 `completion` is the response. Other columns are left alone.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.errors import ModelError
 from rewright.trainer.data.samples import jsonl_rows, parquet_rows
 from rewright.trainer.errors import CorpusError
 
@@ -69,7 +70,11 @@ def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: boo
         if any(chat.spells_control_token(text) for text in (response, *(turn["content"] for turn in prompt))):
             left_out[name] = "control_tokens"
             continue
-        target = chat.encode_target(prompt, response)
+        try:
+            target = chat.encode_target(prompt, response)
+        except ModelError:
+            left_out[name] = "refused"
+            continue
         if len(target.ids) > max_tokens:
             left_out[name] = "too_long"
             continue

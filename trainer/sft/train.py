@@ -15,8 +15,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
 from rewright.service.models.locating import Located
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.models.policy import (
     chat_format,
     device_of,
@@ -26,6 +26,7 @@ from rewright.trainer.models.policy import (
     locate,
     lora_config,
 )
+from rewright.trainer.models.rendering_file import rendering_of_dataset, write_rendering
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
 from rewright.trainer.runs.loss_curve import curve_of, write_curve
@@ -54,8 +55,9 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     folder = RunFolder(Path(recipe.keeping.output).expanduser())
     located = locate(recipe.backbone)
     tokenizer = load_tokenizer(located)
-    chat = chat_format(tokenizer, args=TEMPLATE_ARGS, date=TEMPLATE_DATE)
     dataset = Path(recipe.data.path).expanduser()
+    rendering = recipe.data.rendering or rendering_of_dataset(dataset) or Rendering()
+    chat = chat_format(located, tokenizer, rendering)
     rows = sft_rows(
         dataset,
         chat=chat,
@@ -64,7 +66,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     )
     log.info("%d rows with %d trained tokens; left out: %s", len(rows.dataset), rows.tokens, rows.counts() or "none")
     origin = _origin(recipe, located, dataset, rows)
-    noted = {**origin, "left_out": rows.left_out, "template": {"sha256": chat.template_sha256}}
+    noted = {**origin, "left_out": rows.left_out, "template": chat.describe()}
     with folder.claimed(recipe, resume=resume, first_rank=first_rank):
         if first_rank:
             folder.note_provenance(noted)
@@ -74,6 +76,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
         trainer.save_model(str(trained))
         if trainer.is_world_process_zero():
             trainer.save_state()
+            write_rendering(trained, rendering)
             _finish(recipe, folder, trained, origin, trainer.state.log_history)
     return trained
 

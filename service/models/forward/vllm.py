@@ -23,6 +23,7 @@ import torch
 from rewright.service.core.redaction import HIDDEN, redacted, secrets_in
 from rewright.service.errors import ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import load_tokenizer
+from rewright.service.models.eos import located_eos_ids
 from rewright.service.models.forward.packing import Ids, Tree
 from rewright.service.models.locating import locate
 from rewright.service.models.memory_split import OutOfMemory
@@ -43,6 +44,7 @@ class VllmBackbone:
 
     engine: Any
     tokenizer: Any
+    eos_ids: frozenset[int]
     name: str
     revision: str
     device: str
@@ -99,6 +101,7 @@ class VllmBackbone:
         return cls(
             engine=engine,
             tokenizer=tokenizer,
+            eos_ids=located_eos_ids(located, tokenizer),
             name=located.title,
             revision=located.revision or "unknown",
             device="vllm",

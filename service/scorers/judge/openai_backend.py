@@ -16,7 +16,7 @@ Not covered: judges that must think before they answer; those are cut off and fa
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewright.service.core.request_context import seconds_left
@@ -69,6 +69,7 @@ class OpenAIJudge:
         call_timeout_s: float,
         both_orders: bool = False,
         samples: int = 1,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         validate_prompt(prompt, both_orders=both_orders, samples=samples)
         self._base_urls = list(base_urls)
@@ -80,6 +81,9 @@ class OpenAIJudge:
         self._call_timeout_s = call_timeout_s
         self._both_orders = both_orders
         self._samples = samples
+        self._template = (
+            {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs is not None else {}
+        )
         self._endpoints: ChatEndpoints | None = None
         self._last_worked: float | None = None
         self._watch = NoVerdictAlarm()
@@ -114,6 +118,7 @@ class OpenAIJudge:
             "servers": len(self._base_urls),
             "both_orders": self._both_orders,
             "samples": self._samples,
+            **self._template,
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
@@ -136,6 +141,7 @@ class OpenAIJudge:
         body: dict[str, Any] = {
             "model": self._model,
             "messages": [{"role": "user", "content": _as_text(question.user)}],
+            **self._template,
         }
         body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
         try:

@@ -6,12 +6,13 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from rewright.service.models.defaults import EMBEDDED
+from rewright.service.models.rendering import Prompting
 from rewright.service.schema import JudgeGroup, JudgeScored
 from rewright.service.scorers.base import Scorer
 from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec, split_commas
 
 
-class JudgeSettings(DeviceSettings):
+class JudgeSettings(Prompting, DeviceSettings):
     backend: Literal["transformers", "openai"] = "transformers"
     model: str = Field(
         EMBEDDED, description="transformers: hub name, folder, .gguf or `embedded`; openai: the served model's name."
@@ -69,6 +70,8 @@ def _build(building: Building) -> Scorer[Any]:
             threshold=s.threshold,
             both_orders=s.both_orders,
             samples=s.samples,
+            # Not every server knows the field: it is sent where somebody asked for it.
+            chat_template_kwargs=s.template_args if "template_args" in s.model_fields_set else None,
             concurrency=s.concurrency,
             call_timeout_s=s.call_timeout_s,
         )
@@ -78,6 +81,7 @@ def _build(building: Building) -> Scorer[Any]:
         load=building.models.loader("scorers.judge", s.model, precision=s.precision, device=s.device),
         prompt=prompt,
         threshold=s.threshold,
+        prompting=s.prompting,
         both_orders=s.both_orders,
         **building.batching(),
     )

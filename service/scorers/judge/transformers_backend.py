@@ -23,11 +23,11 @@ from rewright.service.core.batcher import Batcher, QueueState
 from rewright.service.errors import OutOfTime, ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import Backbone
 from rewright.service.models.chat_format import ChatFormat
-from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
 from rewright.service.models.forward.choose import fastest_scorer
 from rewright.service.models.forward.packed import PackedScorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.models.memory_split import OutOfMemory, run_split
+from rewright.service.models.rendering import DEFAULT_RENDERING, Prompting, Rendering
 from rewright.service.schema import Failed, Group, JudgeGroup
 from rewright.service.scorers.base import failed
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
@@ -94,8 +94,8 @@ class TransformersJudge:
     """`contract.JudgeScorer` with a causal language model in this process.
 
     load: gives the model; called once, on another thread. batch_tokens: tokens one forward pass may hold.
-    queue_tokens: tokens that may wait. both_orders: the mean of both orders of the labels.
-    turn: held while the device works, so that scorers sharing it take turns.
+    queue_tokens: tokens that may wait. prompting: how questions are rendered. both_orders: the mean of both orders of
+    the labels. turn: held while the device works, so that scorers sharing it take turns.
     Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`.
     """
 
@@ -109,6 +109,7 @@ class TransformersJudge:
         threshold: float,
         batch_tokens: int,
         queue_tokens: int,
+        prompting: Prompting = DEFAULT_RENDERING,
         both_orders: bool = False,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
@@ -120,6 +121,7 @@ class TransformersJudge:
         validate_prompt(prompt, both_orders=both_orders)
         self._load = load
         self._prompt = prompt
+        self._prompting = prompting
         self._threshold = threshold
         self._both_orders = both_orders
         self._batch_tokens = batch_tokens
@@ -141,7 +143,11 @@ class TransformersJudge:
     def _prepare(self) -> _Opened:
         backbone = self._load()
         chat = ChatFormat.of(
-            backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS, setting="scorers.judge"
+            backbone.tokenizer,
+            Rendering(**dict(self._prompting)),
+            eos_ids=backbone.eos_ids,
+            setting="scorers.judge",
+            needs_end=False,
         )
         fastest = fastest_scorer(backbone, batch_tokens=self._batch_tokens)
         packed = fastest if isinstance(fastest, PackedScorer) else None

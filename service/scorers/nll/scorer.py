@@ -12,7 +12,7 @@ speed (`rewright.service.models.forward.choose`, `rewright.service.models.forwar
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.forward.choose import TargetScorer, fastest_scorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.models.memory_split import OutOfMemory
+from rewright.service.models.rendering import Rendering
 from rewright.service.schema import Failed, Group, NllGroup, NllScored, TokenLogprob
 from rewright.service.scorers.base import failed
 
@@ -61,6 +62,7 @@ class Loaded(Protocol):
     """What is asked of a loaded π0 here; how it computes is the business of its `TargetScorer`."""
 
     tokenizer: Any
+    eos_ids: frozenset[int]
     name: str
     revision: str
     device: Any
@@ -94,7 +96,7 @@ class BackboneNll:
     """`contract.NllScorer` over π0 in this process, or in an engine that belongs to it.
 
     load: gives π0 (a `Loaded`); called in `open`, off the event loop. score_end_of_turn: count the end of turn among
-    the scored tokens. template_date, template_args: pinned inputs of the chat template. max_tokens: longest prefix and
+    the scored tokens. rendering: pinned inputs of the chat template. max_tokens: longest prefix and
     candidate together; None is the model's window. batch_tokens: tokens of one batch. queue_tokens: tokens that may
     wait. scorer: makes what computes log-probabilities out of what `load` gave, and `batch_tokens`. turn: held while
     the device works, so that scorers sharing a device take turns.
@@ -107,8 +109,7 @@ class BackboneNll:
         *,
         load: Callable[[], Any],
         score_end_of_turn: bool,
-        template_date: str,
-        template_args: Mapping[str, Any],
+        rendering: Rendering,
         max_tokens: int | None,
         batch_tokens: int,
         queue_tokens: int,
@@ -117,8 +118,7 @@ class BackboneNll:
     ) -> None:
         self._load = load
         self._score_end_of_turn = score_end_of_turn
-        self._template_date = template_date
-        self._template_args = template_args
+        self._rendering = rendering
         self._max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
@@ -186,7 +186,8 @@ class BackboneNll:
 
     def _build(self) -> _Open:
         backbone = self._load()
-        format_ = ChatFormat.of(backbone.tokenizer, date=self._template_date, template_args=self._template_args)
+        format_ = ChatFormat.of(backbone.tokenizer, self._rendering, eos_ids=backbone.eos_ids)
+        _log.info("nll: %s", format_.picture())
         window = backbone.context_window
         limit = window if self._max_tokens is None else min(window, self._max_tokens)
         return _Open(backbone, format_, self._scorer(backbone, batch_tokens=self._batch_tokens), limit)

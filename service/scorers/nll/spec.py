@@ -5,18 +5,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rewright.service.models.defaults import EMBEDDED, TEMPLATE_ARGS, TEMPLATE_DATE
+from rewright.service.models.defaults import EMBEDDED
+from rewright.service.models.rendering import Rendering
 from rewright.service.schema import NllGroup, NllScored
 from rewright.service.scorers.base import Scorer
 from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec
 
 
-class NllSettings(DeviceSettings):
+class NllSettings(Rendering, DeviceSettings):
     backend: Literal["torch", "vllm"] = "torch"
     model: str = Field(EMBEDDED, description="π0: hub name, folder, .gguf or `embedded`.")
     score_end_of_turn: bool = Field(True, description="Count the end-of-turn token among the scored tokens.")
-    template_date: str = Field(TEMPLATE_DATE, description="The date that templates which print today's see (ISO).")
-    template_args: dict[str, Any] = Field(TEMPLATE_ARGS, description="Pinned arguments of the chat template.")
     max_tokens: int | None = Field(None, ge=2, description="Context limit; absent: the model's own.")
     engine_args: dict[str, Any] = Field(
         {}, description="Backend vllm: further arguments of its engine, such as gpu_memory_utilization."
@@ -37,8 +36,7 @@ def _build(building: Building) -> Scorer[Any]:
     return BackboneNll(
         **engine,
         score_end_of_turn=s.score_end_of_turn,
-        template_date=s.template_date,
-        template_args=s.template_args,
+        rendering=s.rendering,
         max_tokens=s.max_tokens,
         **building.batching(),
     )

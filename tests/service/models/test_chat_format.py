@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rewright.service.errors import SettingsError
 from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.rendering import Rendering
 from tests.service.scorers import tiny_models as tiny
 
 DATE = "2025-01-01"
@@ -25,7 +26,7 @@ FAMILIES = {
 
 
 def chat_format(tokenizer: Any, date: str = DATE, **args: Any) -> ChatFormat:
-    return ChatFormat.of(tokenizer, date=date, template_args=NO_THINKING | args)
+    return ChatFormat.of(tokenizer, Rendering(template_date=date, template_args=NO_THINKING | args))
 
 
 def rendered(tokenizer: Any, problem: str, answer: str | None = None) -> list[int]:

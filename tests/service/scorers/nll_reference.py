@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from rewright.service.models.backbone import Backbone
+from rewright.service.models.rendering import Rendering
 from rewright.service.schema import Group, NllGroup
 from rewright.service.scorers.nll.scorer import BackboneNll
 
 SETTINGS: dict[str, Any] = {
     "score_end_of_turn": True,
-    "template_date": "2025-01-01",
-    "template_args": {"enable_thinking": False},
+    "rendering": Rendering(),
     "max_tokens": None,
     "batch_tokens": 4096,
     "queue_tokens": 100_000,

@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from rewright.service.models.backbone import Backbone
+from rewright.service.models.eos import eos_ids
 
 CORPUS = [
     "What is the sum of 12 and 30? The sum is 42, so the answer is 42.",
@@ -92,9 +93,11 @@ def tiny_model(family: str, **changes: Any) -> Any:
 
 
 def tiny_backbone(family: str, template: str = TRIMS_AND_PRINTS_THE_DATE, **changes: Any) -> Backbone:
+    tokenizer = tiny_tokenizer(template)
     return Backbone(
         model=tiny_model(family, **changes),
-        tokenizer=tiny_tokenizer(template),
+        tokenizer=tokenizer,
+        eos_ids=eos_ids(tokenizer),
         name=f"tiny-{family}",
         revision="random",
         device=torch.device("cpu"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rewright.clients.http_client import RewardClient
 from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.rendering import Rendering
 from rewright.trainer.data.corpus import by_rule, prepare_corpus
 from rewright.trainer.data.prompts import rewriting_prompt
 from rewright.trainer.data.samples import Sample
@@ -121,26 +122,15 @@ SHORT = ("What is 2 + 2?", "It is \\boxed{4}.")
     ],
 )
 def test_local_filters(problem, reference, reason):
-    chat = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
+    chat = ChatFormat.of(
+        tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), Rendering(template_args={}, template_date="2025-01-01")
+    )
     prompt = rewriting_prompt("rewrite-small-v1")
     corpus = Corpus(sources=(Source(path="x.jsonl"),), max_sample_tokens=250)
     bare = len(chat.encode_prefix(prompt.fill(problem=SHORT[0], solution=SHORT[1])))
     sample = Sample("s", problem, reference, None, "x")
     said = [f([sample]).get("s") for f in local_filters(corpus, prompt, chat, max_prompt_tokens=bare + 60)]
     assert next((r for r in said if r), None) == reason
-
-
-def test_the_template_sees_the_pinned_date():
-    tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
-    rendered = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": "x"}],
-            tokenize=False,
-            **ChatFormat.of(tokenizer, template_args={}, date=date).variables,
-        )
-        for date in ("2025-01-01", "2025-03-02")
-    ]
-    assert "01 Jan 2025" in rendered[0] and "02 Mar 2025" in rendered[1]
 
 
 def test_golds_that_the_verifier_cannot_read_are_found_by_asking_it():

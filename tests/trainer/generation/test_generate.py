@@ -45,12 +45,14 @@ def test_a_batch_writes_what_greedy_search_writes_for_each_prompt_alone(backbone
     import torch
     from transformers import AutoModelForCausalLM
 
+    from rewright.service.models.rendering import Rendering
     from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = load_tokenizer(locate(backbone))
-    chat = chat_format(tokenizer, args={}, date="2025-01-01")
+    chat = chat_format(locate(backbone), tokenizer, Rendering())
     ends = {tokenizer.eos_token_id, chat.end_mark, model.config.eos_token_id}
+    assert chat.stop_ids == ends
     for messages, (_, text, n_tokens, reason) in zip(PROMPTS, texts(backbone), strict=True):
         ids = chat.encode_prompt(messages)
         written = []

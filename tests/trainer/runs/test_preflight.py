@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.locating import Located
+from rewright.service.models.rendering import Rendering
 from rewright.service.settings import Settings
 from rewright.trainer.errors import RecipeError, ServiceTrouble
 from rewright.trainer.recipes.blocks import Reward
@@ -13,7 +14,7 @@ from tests.live_server import free_port, serve_app
 from tests.plain_scorers import PlainNll, PlainVerifier, plain_scorers
 from tests.service.scorers.tiny_models import SWALLOWING_MARKS, TRIMS_AND_PRINTS_THE_DATE, tiny_tokenizer
 
-CHAT = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
+CHAT = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), Rendering(template_args={}, template_date="2025-01-01"))
 
 
 class DescribedNll(PlainNll):
@@ -32,11 +33,13 @@ def reward(*urls, **options):
 def test_a_good_service_says_how_it_renders():
     with serve_app(plain_scorers(nll=DescribedNll())) as server:
         served = check_service(reward(server.url))
-    assert served.template_args == {"enable_thinking": False} and served.template_date == "2024-05-06"
+    assert served.rendering == Rendering(template_args={"enable_thinking": False}, template_date="2024-05-06")
     assert incompatibilities(served, Located("x", "x", "abc"), CHAT) == []
     (other,) = incompatibilities(served, Located("mine", "x", "sha256:123"), CHAT)
     assert "some/model" in other and "mine" in other
-    other_template = ChatFormat.of(tiny_tokenizer(SWALLOWING_MARKS), template_args={}, date="2025-01-01")
+    other_template = ChatFormat.of(
+        tiny_tokenizer(SWALLOWING_MARKS), Rendering(template_args={}, template_date="2025-01-01")
+    )
     assert "chat template" in incompatibilities(served, Located("x", "x", "abc"), other_template)[0]
 
 

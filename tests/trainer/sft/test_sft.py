@@ -123,10 +123,11 @@ def test_full_parameter_training_leaves_a_model_that_loads(parts, tmp_path):
 )
 def test_the_loss_falls_on_the_response_and_its_end_alone(tmp_path, template, args):
     from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.rendering import Rendering
     from rewright.trainer.sft.data import IGNORED, sft_rows
 
     tokenizer = tiny_tokenizer(template)
-    chat = ChatFormat.of(tokenizer, template_args=args, date="2025-01-01")
+    chat = ChatFormat.of(tokenizer, Rendering(template_args=args, template_date="2025-01-01"))
     rows = sft_rows(write_dataset(tmp_path, 2), chat=chat, max_tokens=400)
     for n, row in enumerate(rows.dataset):
         trained = [token for token in row["labels"] if token != IGNORED]
@@ -168,7 +169,7 @@ def test_two_ranks_train_on_the_same_global_batch(parts, unbroken, tmp_path):
 )
 def test_what_is_trained_is_what_nll_counts_up_to_the_end_of_turn(tmp_path, template, words_start_with_a_mark):
     from rewright.service.models.chat_format import ChatFormat
-    from rewright.service.models.defaults import TEMPLATE_ARGS, TEMPLATE_DATE
+    from rewright.service.models.rendering import Rendering
     from rewright.service.schema import Group
     from rewright.service.scorers.nll.scorer import BackboneNll
     from rewright.trainer.sft.data import sft_rows
@@ -177,10 +178,10 @@ def test_what_is_trained_is_what_nll_counts_up_to_the_end_of_turn(tmp_path, temp
     backbone = dataclasses.replace(
         tiny_backbone("llama"), tokenizer=tiny_tokenizer(template, words_start_with_a_mark=words_start_with_a_mark)
     )
-    chat = ChatFormat.of(backbone.tokenizer, date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS)
+    chat = ChatFormat.of(backbone.tokenizer, Rendering())
     rows = sft_rows(write_dataset(tmp_path, 2), chat=chat, max_tokens=400).dataset
     nll = BackboneNll(
-        load=lambda: backbone, score_end_of_turn=True, template_date=TEMPLATE_DATE, template_args=TEMPLATE_ARGS,
+        load=lambda: backbone, score_end_of_turn=True, rendering=Rendering(),
         max_tokens=None, batch_tokens=1000, queue_tokens=1000,
     )  # fmt: skip
     groups = [
@@ -206,6 +207,7 @@ def test_what_is_trained_is_what_nll_counts_up_to_the_end_of_turn(tmp_path, temp
 
 def test_a_mark_that_the_template_writes_and_that_is_no_special_token_is_a_control_token(tmp_path):
     from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.rendering import Rendering
     from rewright.trainer.sft.data import sft_rows
 
     tokenizer = tiny_tokenizer(THINKING_IN_THE_LAST_TURN)
@@ -214,14 +216,17 @@ def test_a_mark_that_the_template_writes_and_that_is_no_special_token_is_a_contr
     said = [{"role": "assistant", "content": "<think>hm</think> 4"}]
     with file.open("a") as out:
         out.write(json.dumps({"id": "x", "prompt": [{"role": "user", "content": "2 + 2?"}], "completion": said}) + "\n")
-    chat = ChatFormat.of(tokenizer, template_args={"enable_thinking": False}, date="2025-01-01")
+    chat = ChatFormat.of(tokenizer, Rendering(template_args={"enable_thinking": False}, template_date="2025-01-01"))
     assert sft_rows(file, chat=chat, max_tokens=300).left_out == {"x": "control_tokens"}
-    elsewhere = ChatFormat.of(tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), template_args={}, date="2025-01-01")
+    elsewhere = ChatFormat.of(
+        tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), Rendering(template_args={}, template_date="2025-01-01")
+    )
     assert sft_rows(file, chat=elsewhere, max_tokens=300).left_out == {}
 
 
 def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
     from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.rendering import Rendering
     from rewright.trainer.sft.data import sft_rows
 
     file = write_dataset(tmp_path, 3)
@@ -230,7 +235,7 @@ def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
         for name, said in (("blank", "  "), ("control", "so <|turn|>"), ("long", "so " * 400)):
             out.write(json.dumps({"id": name, "prompt": [turn], "completion": [turn | {"content": said}]}) + "\n")
     tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
-    chat = ChatFormat.of(tokenizer, template_args={}, date="2025-01-01")
+    chat = ChatFormat.of(tokenizer, Rendering(template_args={}, template_date="2025-01-01"))
     rows = sft_rows(file, chat=chat, max_tokens=300)
     assert rows.left_out == {"blank": "empty", "control": "control_tokens", "long": "too_long"}
     assert len(rows.dataset) == 3
