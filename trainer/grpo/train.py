@@ -138,11 +138,11 @@ def _corpus(
 
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
-    from trl.trainer.grpo_trainer import GRPOTrainer
+    from rewright.trainer.grpo.trainer import SharedPromptTrainer
 
     # TRL awaits a coroutine function, but its annotation knows plain functions alone.
     reward: Any = reward_function(recipe)
-    trainer = GRPOTrainer(
+    trainer = SharedPromptTrainer(
         model=load_model(prepared.located, recipe.backbone),
         reward_funcs=reward,
         args=config,
