@@ -11,6 +11,7 @@ layers, the reference's among them. Gradients are those that the optimizer would
 
 import argparse
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -37,6 +38,8 @@ def main():
         print(f"the public test data is absent: {DATA.name} is expected in ../shared/data beside the checkout")
         return 1
     if options.row:
+        logging.basicConfig()
+        logging.getLogger("rewright").setLevel(logging.INFO)
         print(json.dumps(row(options.row, options, options.sizes[0])))
         return 0
     results = []

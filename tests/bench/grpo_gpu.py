@@ -4,7 +4,8 @@
 
 Needs torch, transformers, accelerate, datasets, peft and trl beside the checkout; no weights are downloaded. One group
 a micro-batch, bfloat16, LoRA of rank 64, β > 0; lengths are drawn around those of rewriting prompts (each holds a
-problem and a whole solution) and of rewrites. A step is reference, forward and backward; rollouts and rewards are given.
+problem and a whole solution) and of rewrites. A step is reference, forward and backward; rollouts and rewards are
+given. What our trainer says of its own measurement stands between the rows.
 
 Then gradients: of both trainers in bfloat16 against TRL's in float32, and in float32 against one another. Then a
 profile of one step of each. --smoke runs a tiny shape anywhere, to see that it works.
@@ -14,6 +15,7 @@ import argparse
 import gc
 import importlib.metadata
 import json
+import logging
 import os
 import random
 import sys
@@ -61,6 +63,8 @@ def main():
     if DEVICE.type == "cpu" and not options.smoke:
         print("no GPU here; --smoke runs a tiny shape on the CPU")
         return 1
+    logging.basicConfig(format="  %(message)s", stream=sys.stdout)
+    logging.getLogger("rewright").setLevel(logging.INFO)
     shapes = options.shapes or (["tiny"] if options.smoke else ["0.5b"])
     lengths = options.lengths or (["tiny"] if options.smoke else ["short", "long"])
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"

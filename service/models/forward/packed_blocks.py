@@ -33,11 +33,11 @@ class Shape(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Queries `rows` of the pack, which see the keys `seen` of their span."""
+    """Queries of the pack, so many, and the keys of their span that they see."""
 
     rows: slice
     keys: slice
-    count: int
+    size: int
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Spans:
     ) -> torch.Tensor:
         """Shape [T, H, D]. Keys and values are those kept from the pack before, then this pack's own."""
         if torch.is_grad_enabled() and any(each.requires_grad for each in (query_HTD, key_HTD, value_HTD)):
-            out_THD: torch.Tensor = _WithGradient.apply(query_HTD, key_HTD, value_HTD, self, shape)
+            out_THD: torch.Tensor = _WithGradient.apply(query_HTD, key_HTD, value_HTD, self, shape)  # type: ignore[no-untyped-call]
             return out_THD
         return self.forward(query_HTD, key_HTD, value_HTD, shape)
 
@@ -68,7 +68,7 @@ class Spans:
                 query_HRD = query_HTD[:, block.rows].reshape(shared, -1, query_HTD.shape[2])
                 weights_HQK, _ = self._weights(query_HRD, key_HKD, block, query_HTD.shape[0], shape)
                 mixed = torch.bmm(weights_HQK.view(shared, query_HRD.shape[1], -1), value_HKD[:, block.keys])
-                out_THD[block.rows] = mixed.view(query_HTD.shape[0], block.count, -1).transpose(0, 1)
+                out_THD[block.rows] = mixed.view(query_HTD.shape[0], block.size, -1).transpose(0, 1)
         return out_THD
 
     def backward(
@@ -94,13 +94,13 @@ class Spans:
                 grad_HRD = grad_THD[block.rows].transpose(0, 1).reshape(shared, rows, -1)
                 weights_HRK = weights_HQK.view(shared, rows, -1)
                 grad_value_HKD[:, block.keys] += torch.bmm(weights_HRK.transpose(1, 2), grad_HRD)
-                scores_HQK = torch.bmm(grad_HRD, value_HKD[:, block.keys].transpose(1, 2)).view(heads, block.count, -1)
+                scores_HQK = torch.bmm(grad_HRD, value_HKD[:, block.keys].transpose(1, 2)).view(heads, block.size, -1)
                 scores_HQK.sub_(mean_HT1[:, block.rows]).mul_(weights_HQK).mul_(shape.scale)
                 if flat_HQK is not None:
                     scores_HQK *= 1 - flat_HQK**2
                 scores_HRK = scores_HQK.view(shared, rows, -1)
                 grad_query_HTD[:, block.rows] = torch.bmm(scores_HRK, key_HKD[:, block.keys]).view(
-                    heads, block.count, -1
+                    heads, block.size, -1
                 )
                 grad_key_HKD[:, block.keys] += torch.bmm(scores_HRK.transpose(1, 2), query_HRD)
             _give_back(grad_key_HTD, grad_key_HKD, span.keys)
@@ -111,17 +111,17 @@ class Spans:
         self, query_HRD: torch.Tensor, key_HKD: torch.Tensor, block: _Block, heads: int, shape: Shape
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The softmax of a block's scores, shape [H, Q, K]; and where scores are capped, the tanh before the cap."""
-        scores = torch.bmm(query_HRD, key_HKD[:, block.keys].transpose(1, 2)).view(heads, block.count, -1)
+        scores = torch.bmm(query_HRD, key_HKD[:, block.keys].transpose(1, 2)).view(heads, block.size, -1)
         flat, left = None, shape.scale
         if shape.cap is not None:
             flat = torch.tanh(scores * (shape.scale / shape.cap))
             scores, left = flat * shape.cap, 1.0
         if shape.window is None and block.keys.stop > _MASKED_WHOLE:
             scores *= left
-            scores[:, :, -block.count :] += self._mask(block.count, block.count, None, scores)
+            scores[:, :, -block.size :] += self._mask(block.size, block.size, None, scores)
         else:
             # Scaled and masked in one pass over whole rows: adding to a part of each row alone takes longer.
-            mask = self._mask(block.count, scores.shape[2], shape.window, scores)
+            mask = self._mask(block.size, scores.shape[2], shape.window, scores)
             torch.add(mask, scores, alpha=left, out=scores)
         return torch.softmax(scores, dim=-1), flat
 
@@ -139,7 +139,7 @@ class Spans:
 
 class _WithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: PLR0917 - autograd calls it like this
+    def forward(  # noqa: PLR0917 - autograd calls it like this
         ctx: Any,
         query_HTD: torch.Tensor,
         key_HTD: torch.Tensor,
@@ -153,7 +153,7 @@ class _WithGradient(torch.autograd.Function):
         return out_THD
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         spans, shape = ctx.asked
         return (*spans.backward(ctx.saved_tensors, grad_THD, shape), None, None)
