@@ -1,6 +1,9 @@
 """Each prompt once: log-probabilities and gradients are TRL's, whole groups stay whole, and differences are said."""
 
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from rewright.trainer.grpo.trainer import SharedPromptTrainer
 from rewright.trainer.grpo.whole_groups import read_rows, with_whole_groups
 from tests.service.scorers.test_nll import FAMILIES
 from tests.service.scorers.tiny_models import NO_SYSTEM_TURN, tiny_model, tiny_tokenizer
+from tests.waiting import PATIENCE_S
 
 PROMPTS = [[5 + 7 * i % 900 for i in range(31)], [9 + 11 * i % 900 for i in range(12)]]
 END = tiny_tokenizer(NO_SYSTEM_TURN).eos_token_id
@@ -50,9 +54,16 @@ class Given:
 
 
 def trainer_of(
-    kind: type[GRPOTrainer], folder: Path, model: Any, *, size: int = 4, dropout: float = 0.0, **changes: Any
+    kind: type[GRPOTrainer],
+    folder: Path,
+    model: Any,
+    *,
+    size: int = 4,
+    dropout: float = 0.0,
+    prompts: Sequence[list[int]] = PROMPTS,
+    **changes: Any,
 ) -> Any:
-    given = Given(PROMPTS, size)
+    given = Given(prompts, size)
     named: dict[str, Any] = {
         "num_generations": size, "per_device_train_batch_size": size, "gradient_accumulation_steps": 2, "beta": 0.04,
         "use_cpu": True, "bf16": False, "report_to": [], "loss_type": "grpo", "gradient_checkpointing": False,
@@ -77,12 +88,12 @@ def trainer_of(
     return trainer
 
 
-def step(trainer: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """One update's losses and gradients."""
+def step(trainer: Any, wrapped: Any = None) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """One update's losses and gradients. wrapped: the model as it is trained, where something wraps it."""
     torch.manual_seed(3)
     batch = [{"prompt": "p"}] * (2 * trainer.num_generations)
     losses = [
-        float(trainer.training_step(trainer.model, batch, None))
+        float(trainer.training_step(wrapped or trainer.model, batch, None))
         for _ in range(trainer.args.gradient_accumulation_steps)
     ]
     return losses, {name: w.grad.clone() for name, w in trainer.model.named_parameters() if w.grad is not None}
@@ -235,12 +246,13 @@ def test_models_that_do_not_pack_train_in_trls_way_and_say_why(
     tmp_path: Path, family: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = FAMILIES.get(family, {})
-    right = step(trainer_of(GRPOTrainer, tmp_path, tiny_model(family, **changes)))
+    right = step(unshared(trainer_of(SharedPromptTrainer, tmp_path, tiny_model(family, **changes))))
+    caplog.clear()
     with caplog.at_level(logging.WARNING, LOGGER):
         found = step(trainer_of(SharedPromptTrainer, tmp_path, tiny_model(family, **changes)))
     (said,) = [record.getMessage() for record in caplog.records if record.name == LOGGER]
     assert why in said
-    assert apart(right[1], found[1]) < 1e-4
+    assert found[0] == right[0] and apart(right[1], found[1]) == 0
 
 
 def test_dropout_is_off_while_it_is_measured_and_on_again_afterwards(tmp_path: Path) -> None:
@@ -252,3 +264,18 @@ def test_dropout_is_off_while_it_is_measured_and_on_again_afterwards(tmp_path: P
     trainer.model.zero_grad()
     right = step(unshared(trainer))[1]
     assert apart(right, first) > 1e-3
+
+
+def test_processes_share_and_agree_and_where_one_differs_all_go_trls_way() -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "tests.trainer.grpo.two_processes"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    everybody = json.loads(line.removeprefix("SAID "))
+    assert len(everybody) == 2
+    for said in everybody:
+        assert said["wrapped"] == "DistributedDataParallel" and said["processes"] == 2
+        assert said["sharing"] and said["apart"] < 1e-4
+        assert said["with a fault"] is False and said["apart with a fault"] == 0
+    assert done.stderr.count("TRL's own, slower way") == 1
