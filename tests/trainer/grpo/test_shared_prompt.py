@@ -252,7 +252,7 @@ def test_models_that_do_not_pack_train_in_trls_way_and_say_why(
         found = step(trainer_of(SharedPromptTrainer, tmp_path, tiny_model(family, **changes)))
     (said,) = [record.getMessage() for record in caplog.records if record.name == LOGGER]
     assert why in said
-    assert found[0] == right[0] and apart(right[1], found[1]) == 0
+    assert found[0] == pytest.approx(right[0], abs=1e-6) and apart(right[1], found[1]) < 1e-6
 
 
 def test_dropout_is_off_while_it_is_measured_and_on_again_afterwards(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_dropout_is_off_while_it_is_measured_and_on_again_afterwards(tmp_path: P
 def test_processes_share_and_agree_and_where_one_differs_all_go_trls_way() -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "tests.trainer.grpo.two_processes"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
     everybody = json.loads(line.removeprefix("SAID "))
