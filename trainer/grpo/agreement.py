@@ -19,7 +19,12 @@ LogPs = Callable[[], torch.Tensor]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences: of log-probabilities in nats, of gradients as the length of the difference over the length."""
+    """Differences: of log-probabilities in nats, the mean over tokens; of gradients the length of the difference over
+    the length.
+
+    The mean, since in half precision the largest difference grows with the number of tokens: on an H200 it is 0.2 to
+    0.4 over some thousand, while both ways are equally far from float32. Another attention moves the mean by nats.
+    """
 
     logps: float
     gradients: float
@@ -28,7 +33,7 @@ class Agreement:
 
     @property
     def allowed(self) -> tuple[float, float]:
-        return (1e-3, 1e-3) if self.exact else (0.3, 0.2)
+        return (1e-4, 1e-3) if self.exact else (0.1, 0.2)
 
     @property
     def holds(self) -> bool:
@@ -37,7 +42,7 @@ class Agreement:
     def __str__(self) -> str:
         logps, gradients = self.allowed
         return (
-            f"log-probabilities differ by at most {self.logps:.1e} (allowed {logps:g}), "
+            f"log-probabilities differ by {self.logps:.1e} on average (allowed {logps:g}), "
             f"gradients by {self.gradients:.1e} of their length (allowed {gradients:g})"
         )
 
@@ -60,7 +65,8 @@ def measured(policy: Any, one: LogPs, other: LogPs, *, gradients: bool) -> Agree
     length = sum(float(each.square().sum()) for each in right) ** 0.5
     apart = sum(float((a - b).square().sum()) for a, b in zip(right, found, strict=True)) ** 0.5
     exact = not torch.is_autocast_enabled(logps.device.type) and next(policy.parameters()).dtype == torch.float32
-    return Agreement(float((logps - mine).abs().max()), apart / length if length else apart, exact)
+    tokens = max(1, int((logps != 0).sum()))
+    return Agreement(float((logps - mine).abs().sum()) / tokens, apart / length if length else apart, exact)
 
 
 def _asked(way: LogPs, weights: list[torch.nn.Parameter]) -> tuple[torch.Tensor, list[torch.Tensor]]:
