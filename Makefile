@@ -31,7 +31,7 @@ VLLM := build/vllm/bin/python
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
   constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
-  soak-serving chaos bench-build clean
+  soak-serving chaos bench-build bench-grpo clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -99,6 +99,9 @@ chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and
 
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py
+
+bench-grpo: $(STAMP)      ## the train part of a GRPO step, TRL's own and ours: tokens, seconds, memory, gradients
+	$(PY) tests/bench/grpo.py
 
 check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
 	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/sft/test_dataset_masks.py -k factory

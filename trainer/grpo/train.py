@@ -26,7 +26,6 @@ from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.grpo.model_card import model_card
 from rewright.trainer.grpo.plots import write_plots
-from rewright.trainer.grpo.rendered_prompts import RenderedPrompts
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
 from rewright.trainer.models.rendering_file import write_rendering
@@ -142,14 +141,11 @@ def _corpus(
 
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    class _Trainer(RenderedPrompts, GRPOTrainer):
-        pass
+    from rewright.trainer.grpo.trainer import RewriterTrainer
 
     # TRL awaits a coroutine function, but its annotation knows plain functions alone.
     reward: Any = reward_function(recipe)
-    return _Trainer(
+    return RewriterTrainer(
         chat=prepared.chat,
         model=load_model(prepared.located, recipe.backbone),
         reward_funcs=reward,

@@ -30,9 +30,10 @@ Way = Literal["packed", "shared", "repeated", "plain"]
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 _CUT = 16
 """Rows of the probe's packs: few, so that prefixes and candidates are cut."""
-_CANNOT = (
+CANNOT = (
     AttributeError, CannotPack, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
+"""What a model raises that cannot be run in some way."""
 
 
 class TargetScorer(Protocol):
@@ -50,7 +51,7 @@ class TargetScorer(Protocol):
 def fastest_scorer(backbone: Backbone, *, batch_tokens: int) -> TargetScorer:
     """batch_tokens: the largest number of tokens of one forward pass."""
     config = backbone.model.config.get_text_config(decoder=True)
-    alone = bool(_rope_types(config) & _LENGTH_DEPENDENT_ROPE)
+    alone = length_changes_positions(config)
     trees = _probe(int(config.vocab_size))
     plain = _plainly(backbone, trees)
     tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.3
@@ -59,7 +60,7 @@ def fastest_scorer(backbone: Backbone, *, batch_tokens: int) -> TargetScorer:
             packed = PackedScorer(backbone, batch_tokens=batch_tokens)
             if _agree(packed.score(trees, rows=_CUT), plain, tolerance):
                 return packed
-        except _CANNOT:
+        except CANNOT:
             pass  # this model cannot be run that way; the next one asks less of it
     ways: tuple[Literal["shared", "repeated"], ...] = ("repeated",) if alone else ("shared", "repeated")
     for way in ways:
@@ -67,9 +68,17 @@ def fastest_scorer(backbone: Backbone, *, batch_tokens: int) -> TargetScorer:
         try:
             if _agree(scorer.score(trees), plain, tolerance):
                 return scorer
-        except _CANNOT:
+        except CANNOT:
             continue
     return PrefixScorer(backbone, batch_tokens=batch_tokens, way="plain", alone=alone)
+
+
+def length_changes_positions(config: Any) -> bool:
+    """Whether how long the longest text of a batch is changes how every position is encoded."""
+    # `rope_parameters` is one mapping, or one a kind of layer.
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [p for p in parameters.values() if isinstance(p, dict)]
+    return any(str(p.get("rope_type")) in _LENGTH_DEPENDENT_ROPE for p in [parameters, *nested])
 
 
 @torch.inference_mode()
@@ -97,10 +106,3 @@ def _probe(vocabulary: int) -> list[Tree]:
     """Two prefixes and candidates of unlike length, of ids that any vocabulary has."""
     ids: Ids = [(7 * i + 3) % vocabulary for i in range(24)]
     return [Tree(ids[:12], [ids[12:20], ids[20:23], ids[23:]]), Tree(ids[5:9], [ids[:9], ids[3:6]])]
-
-
-def _rope_types(config: Any) -> set[str]:
-    """`rope_parameters` is one mapping, or one a kind of layer."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    nested = [p for p in parameters.values() if isinstance(p, dict)]
-    return {str(p.get("rope_type")) for p in [parameters, *nested]}

@@ -58,7 +58,7 @@ class PackedScorer:
             self._pick = torch.compile(pick, dynamic=True)
             for layer in chain(*(child for child in self._body.children() if isinstance(child, torch.nn.ModuleList))):
                 layer.compile(dynamic=True)
-        self._layers, self._windows = _attention_layers(backbone.model.config.get_text_config(decoder=True))
+        self._layers, self._windows = attention_layers(backbone.model.config.get_text_config(decoder=True))
         self._lanes = Lanes(torch.get_num_threads()) if backbone.device.type == "cpu" else None
 
     def score(
@@ -152,7 +152,7 @@ def same_weights(module: Any, *, attention: str) -> Any:
     return twin
 
 
-def _attention_layers(config: Any) -> tuple[int, int]:
+def attention_layers(config: Any) -> tuple[int, int]:
     """How many attentions one forward pass makes, and how many of them slide. A short probe cannot see the latter."""
     layers = int(config.num_hidden_layers)
     kinds = getattr(config, "layer_types", None)

@@ -8,7 +8,7 @@ import torch
 
 from rewright.service.models.backbone import Backbone, load_backbone
 from rewright.service.models.device import bfloat16_is_fast
-from rewright.service.models.forward import packed_attention
+from rewright.service.models.forward import packed_blocks
 from rewright.service.models.forward.choose import fastest_scorer
 from rewright.service.models.forward.packed import CannotPack, PackedScorer
 from rewright.service.models.forward.packing import Tree
@@ -62,7 +62,7 @@ def test_every_family_runs_packed_and_agrees_token_by_token_wherever_packs_are_c
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_texts_too_long_for_masks_of_whole_rows_agree_as_well(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_attention, "_MASKED_WHOLE", 40)
+    monkeypatch.setattr(packed_blocks, "_MASKED_WHOLE", 40)
     backbone = tiny.tiny_backbone(family, **FAMILIES[family])
     scorer = PackedScorer(backbone, batch_tokens=4096)
     backbone.model.set_attn_implementation("eager")
