@@ -42,7 +42,7 @@ _WINDOW = 8
 """Of the probe: shorter than its texts."""
 _CLOSE = 1e-4
 """Nats a token, on average: what may differ in float32."""
-_AS_ROUNDING = 2.0
+_AS_ROUNDING = 1.5
 """In half precision: how many times the rounding of the model's own forward a way may differ from float32."""
 _PADDED: tuple[Literal["shared", "repeated", "plain"], ...] = ("shared", "repeated", "plain")
 _CANNOT = (
