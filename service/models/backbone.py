@@ -11,13 +11,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from rewright.service.models.checkpoint import refuse_leftovers, refuse_unknown_forms
 from rewright.service.models.device import chosen_device, chosen_dtype
 from rewright.service.models.eos import eos_ids
 from rewright.service.models.errors import ModelError, first_line
 from rewright.service.models.locating import Located, locate
+from rewright.service.models.same_weights import same_weights
 
+_BLIND = {torch.float32: 1e-4, torch.bfloat16: 0.03, torch.float16: 0.01}
+"""How much the rounding of a batch may seem to change what stands before a token that was changed, of what it changes
+behind it."""
 _WINDOW_NAMES = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")
 
 
@@ -96,22 +110,31 @@ def load_tokenizer(located: Located, *, setting: str) -> PreTrainedTokenizerBase
 
 
 def load_weights(located: Located, *, dtype: torch.dtype, setting: str) -> PreTrainedModel:
-    """On the CPU, as transformers loads them. Raises `ModelError` where it cannot, or would make weights up."""
+    """On the CPU, as transformers loads them; the text model of a vision-language one inside the whole.
+
+    Raises `ModelError` where it cannot, would make weights up, or would drop some (`checkpoint`).
+    """
     try:
-        both: Any = AutoModelForCausalLM.from_pretrained(located.source, dtype=dtype, output_loading_info=True)
+        config: Any = AutoConfig.from_pretrained(located.source)
+        refuse_unknown_forms(located, config, setting=setting)
+        loaded, report = _class_for(config).from_pretrained(located.source, dtype=dtype, output_loading_info=True)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{setting}.model: cannot load {located.name!r} as a causal language model: {first_line(error)}; "
             "name a hub model, a folder or a .gguf file that transformers can load"
         ) from error
-    loaded, report = both
-    if absent := sorted(report["missing_keys"]) + sorted(str(k) for k in report["mismatched_keys"]):
-        raise ModelError(
-            f"{setting}.model: {located.name!r} lacks weights of a causal language model ({absent[0]} and "
-            f"{len(absent) - 1} more); name a model that was trained to continue text"
-        )
+    refuse_leftovers(located, loaded, report, setting=setting)
     weights: PreTrainedModel = loaded
     return weights
+
+
+def _class_for(config: Any) -> Any:
+    """Families that know no causal model of their own have a text model inside one that also takes images."""
+    kind = type(config)
+    images = kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not config.is_encoder_decoder
+    return AutoModelForImageTextToText if images and kind not in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForCausalLM
 
 
 def context_window(loaded: PreTrainedModel, tokenizer: Any, *, model: str, setting: str) -> int:
@@ -130,8 +153,25 @@ def context_window(loaded: PreTrainedModel, tokenizer: Any, *, model: str, setti
 
 def _refuse_looking_ahead(loaded: PreTrainedModel, device: torch.device, *, model: str, setting: str) -> None:
     """An encoder loads as a "causal" model without complaint; its scores would be nonsense."""
-    with torch.inference_mode():
-        logits_BTV = loaded(input_ids=torch.tensor([[3, 5, 4], [3, 5, 7]], device=device)).logits
-    same = torch.allclose(logits_BTV[0, :2].float(), logits_BTV[1, :2].float(), rtol=1e-2, atol=1e-2)
-    if not same:
+    ids_T = torch.arange(3, 15, device=device) % loaded.config.get_text_config(decoder=True).vocab_size
+    ids_BT = ids_T.repeat(2, 1)
+    ids_BT[1, -1] = 0
+    try:
+        with torch.inference_mode():
+            # A fused attention may look ahead where the model's own code would not.
+            eager = same_weights(loaded, attention="eager")
+            logits_BTV = eager(input_ids=ids_BT, use_cache=False).logits.float()
+    except Exception as error:
+        raise ModelError(
+            f"{setting}.model: {model!r} loads, but cannot read a text by itself: {type(error).__name__}: "
+            f"{first_line(error)}; name a causal language model"
+        ) from error
+    precision = str(loaded.dtype).removeprefix("torch.")
+    if not logits_BTV.isfinite().all():
+        raise ModelError(
+            f"{setting}.precision: {model!r} overflows in {precision} (its logits are not finite); use "
+            f"{'bfloat16 or float32' if loaded.dtype == torch.float16 else 'weights that are whole'}"
+        )
+    changed_T = (logits_BTV[0] - logits_BTV[1]).abs().mean(dim=1)
+    if changed_T[:-1].mean() > _BLIND[loaded.dtype] * changed_T[-1]:
         raise ModelError(f"{setting}.model: {model!r} looks ahead (an encoder); name a causal language model")

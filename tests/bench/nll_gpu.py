@@ -23,7 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rewright.service.models.forward.packed import PackedScorer
 from rewright.service.models.forward.packing import Tree
-from rewright.service.models.forward.target_logprobs import OutputLayer, in_chunks
+from rewright.service.models.forward.parts import OutputLayer
+from rewright.service.models.forward.target_logprobs import in_chunks
 
 SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,

@@ -1,39 +1,63 @@
-"""How a model may be run for eq. 6: the fastest way that agrees with the model's own plain forward on a probe.
+"""How a model may be run for eq. 6: the fastest way that says what the model itself says.
 
     packed    candidates of all groups in one row without padding, each prefix once
-    (`rewright.service.models.forward.packed`) shared    the prefix's cache repeated for a batch of its candidates, the
-    output layer on target rows repeated  each candidate with the prefix before it, the output layer on target rows
+              (`rewright.service.models.forward.packed`)
+    shared    what is remembered of the prefix repeated for a batch of its candidates, the output layer on target rows
+    repeated  each candidate with the prefix before it, the output layer on target rows
     plain     the same, through the model's own logits
 
-Promises: the first of these that gives the probe's tokens the same log-probabilities. Positions whose encoding depends
-on the length of the whole batch (dynamic and long RoPE) would let neighbours change a score: such a model runs
-`repeated`, one candidate at a time.
+Promises: each of them, the last too, is held against the model run eagerly on one text at a time
+(`rewright.service.models.forward.reference`), and the first is taken that differs by no more than rounding. Where the
+attention that the model was loaded with leaves something out, the padded ways use the eager one. What was passed over
+is one line in the log, with why and by how much. Positions whose encoding depends on the length of the whole batch
+(dynamic and long RoPE) would let neighbours change a score: such a model runs one candidate at a time.
 
-Not covered: what a probe of a few tokens cannot see, except sliding windows, which
-`rewright.service.models.forward.packed` counts.
+Not covered: what a probe of a few sentences cannot see; windows are shortened for it, so that it sees those.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 
 from rewright.service.models.backbone import Backbone
-from rewright.service.models.forward.packed import CannotPack, PackedScorer, same_weights
+from rewright.service.models.errors import ModelError, first_line
+from rewright.service.models.forward.packed import CannotPack, PackedScorer
 from rewright.service.models.forward.packing import Ids, Tree
-from rewright.service.models.forward.shared_prefix import PrefixScorer
-from rewright.service.models.forward.target_logprobs import pick
+from rewright.service.models.forward.parts import CannotSplit
+from rewright.service.models.forward.reference import Reference, centred, mean_difference, reference
+from rewright.service.models.forward.shared_prefix import CannotShare, PrefixScorer
 from rewright.service.models.memory_split import OutOfMemory
+from rewright.service.models.same_weights import same_weights, with_short_windows
 
-Way = Literal["packed", "shared", "repeated", "plain"]
+_log = logging.getLogger(__name__)
 
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
-_CUT = 16
+_CUT = 48
 """Rows of the probe's packs: few, so that prefixes and candidates are cut."""
+_WINDOW = 8
+"""Of the probe: shorter than its texts."""
+_CLOSE = 1e-4
+"""Nats a token, on average: what may differ in float32."""
+_AS_ROUNDING = 1.5
+"""In half precision: how many times the rounding of the model's own forward a way may differ from float32."""
+_PADDED: tuple[Literal["shared", "repeated", "plain"], ...] = ("shared", "repeated", "plain")
 CANNOT = (
-    AttributeError, CannotPack, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
+    AssertionError, AttributeError, CannotPack, CannotShare, CannotSplit, IndexError, KeyError, NotImplementedError,
+    RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 """What a model raises that cannot be run in some way."""
+_PROBE = (
+    "What is twelve times seven? Ten times seven is seventy, and two times seven is fourteen. Together they are "
+    "eighty-four, so the answer is 84. If you take three apples away from the basket, there are five of them left. "
+    "The train leaves the station at nine in the morning and arrives at noon, so it needs three hours for the whole "
+    "way. Let x be the number of books on the table; then x + 4 = 10, and therefore x = 6. We can check this: 6 + 4 is "
+    "10, as it should be. The sum of the angles of a triangle is 180 degrees, and this one has two angles of 60."
+)
+"""Words that any language model has read: of what it finds likely, rounding moves less than of nonsense."""
 
 
 class TargetScorer(Protocol):
@@ -48,29 +72,100 @@ class TargetScorer(Protocol):
     def close(self) -> None: ...
 
 
-def fastest_scorer(backbone: Backbone, *, batch_tokens: int) -> TargetScorer:
-    """batch_tokens: the largest number of tokens of one forward pass."""
+class NextScorer(TargetScorer, Protocol):
+    def score(self, trees: Sequence[Tree], *, next_ids: Ids = ()) -> list[list[torch.Tensor | OutOfMemory]]:
+        """next_ids: where given, the logits of these ids right behind each candidate, float32, instead."""
+
+
+class _Rung(NamedTuple):
+    name: str
+    make: Callable[[Backbone], NextScorer]
+
+
+def fastest_scorer(backbone: Backbone, *, batch_tokens: int, next_ids: Ids = ()) -> NextScorer:
+    """batch_tokens: the largest number of tokens of one forward pass. next_ids: what a judge will ask for; the probe
+    then asks for it too.
+
+    Raises `ModelError` for a model whose scores nothing here can repeat.
+    """
+    trees = _probe(backbone)
+    probed, wanted = _reference(backbone, trees, next_ids)
+    passed_over: dict[str, list[str]] = {}
+    for rung in _ladder(backbone, batch_tokens):
+        why = _fault(rung, probed, trees, next_ids, wanted)
+        if why is None:
+            if passed_over:
+                story = "; ".join(f"{', '.join(names)} {why}" for why, names in passed_over.items())
+                _log.warning("%s runs %s: %s", backbone.name, rung.name, story)
+            return rung.make(backbone)
+        passed_over.setdefault(why, []).append(rung.name)
+    raise ModelError(
+        f"{backbone.name!r} does not score a text alike twice, even alone ({list(passed_over)[-1]}); name another model"
+    )
+
+
+def _ladder(backbone: Backbone, batch_tokens: int) -> Iterator[_Rung]:
     config = backbone.model.config.get_text_config(decoder=True)
     alone = length_changes_positions(config)
-    trees = _probe(int(config.vocab_size))
-    plain = _plainly(backbone, trees)
-    tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.3
     if not alone:
-        try:
-            packed = PackedScorer(backbone, batch_tokens=batch_tokens)
-            if _agree(packed.score(trees, rows=_CUT), plain, tolerance):
-                return packed
-        except CANNOT:
-            pass  # this model cannot be run that way; the next one asks less of it
-    ways: tuple[Literal["shared", "repeated"], ...] = ("repeated",) if alone else ("shared", "repeated")
+        yield _Rung("packed", partial(PackedScorer, batch_tokens=batch_tokens))
+    ways: tuple[Literal["shared", "repeated", "plain"], ...] = ("repeated", "plain") if alone else _PADDED
+    padded = partial(PrefixScorer, batch_tokens=batch_tokens)
     for way in ways:
-        scorer = PrefixScorer(backbone, batch_tokens=batch_tokens, way=way, alone=alone)
+        yield _Rung(way, partial(padded, way=way, alone=alone))
+    eager = partial(same_weights, attention="eager")
+    for way in ways:
+        yield _Rung(f"{way}, eager", _on(eager, partial(padded, way=way, alone=alone)))
+    yield _Rung("plain, eager, alone", _on(eager, partial(padded, way="plain", alone=True)))
+
+
+def _on(twin: Callable[[Any], Any], make: Callable[[Backbone], NextScorer]) -> Callable[[Backbone], NextScorer]:
+    return lambda backbone: make(replace(backbone, model=twin(backbone.model)))
+
+
+def _reference(backbone: Backbone, trees: Sequence[Tree], next_ids: Ids) -> tuple[Backbone, Reference]:
+    """With the model that the probe runs on: the same one with short windows, unless its code does not bear them."""
+    short = replace(backbone, model=with_short_windows(backbone.model, window=_WINDOW))
+    try:
+        return short, reference(short.model, trees, next_ids=next_ids)
+    except CANNOT:
+        return backbone, reference(backbone.model, trees, next_ids=next_ids)
+
+
+def _fault(rung: _Rung, probed: Backbone, trees: Sequence[Tree], next_ids: Ids, wanted: Reference) -> str | None:
+    """Why a way cannot be taken; None where it can."""
+    try:
+        scorer = rung.make(probed)
         try:
-            if _agree(scorer.score(trees), plain, tolerance):
-                return scorer
-        except CANNOT:
-            continue
-    return PrefixScorer(backbone, batch_tokens=batch_tokens, way="plain", alone=alone)
+            cut = {"rows": _CUT} if isinstance(scorer, PackedScorer) else {}
+            each = [one for candidates in scorer.score(trees, next_ids=next_ids, **cut) for one in candidates]
+        finally:
+            scorer.close()
+    except CANNOT as error:
+        return f"cannot ({type(error).__name__}: {first_line(error)[:120]})"
+    found = [centred(one) if next_ids else one for one in each if isinstance(one, torch.Tensor)]
+    if len(found) < len(each):
+        return "ran out of memory"
+    if probed.dtype == torch.float32:
+        worst = max(mean_difference([one], [exact]) for one, exact in zip(found, wanted.exact, strict=True))
+        return None if worst <= _CLOSE else f"differs by {worst:.2g} nats a token ({_CLOSE:.0e} allowed)"
+    differs, allowed = mean_difference(found, wanted.exact), _AS_ROUNDING * wanted.rounding + _CLOSE
+    return None if differs <= allowed else f"differs by {differs:.2g} nats a token ({allowed:.2g} allowed)"
+
+
+def _probe(backbone: Backbone) -> list[Tree]:
+    """Two prefixes, and candidates of unlike length that go on with the sentences where they can."""
+    vocabulary = int(backbone.model.config.get_text_config(decoder=True).vocab_size)
+    tokenizer: Any = backbone.tokenizer
+    read = tokenizer(_PROBE, add_special_tokens=False)["input_ids"] if tokenizer is not None else []
+    ids = [one for one in read if one < vocabulary]
+    if len(ids) < 120:
+        ids = [(7 * i * i + 3 * i + 3) % vocabulary for i in range(120)]
+    start = [] if tokenizer is None or tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+    return [
+        Tree([*start, *ids[:20]], [ids[20:100], ids[20:21], ids[40:53]]),
+        Tree([*start, *ids[60:64]], [ids[64:96], ids[64:73]]),
+    ]
 
 
 def length_changes_positions(config: Any) -> bool:
@@ -79,30 +174,3 @@ def length_changes_positions(config: Any) -> bool:
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [p for p in parameters.values() if isinstance(p, dict)]
     return any(str(p.get("rope_type")) in _LENGTH_DEPENDENT_ROPE for p in [parameters, *nested])
-
-
-@torch.inference_mode()
-def _plainly(backbone: Backbone, trees: Sequence[Tree]) -> list[torch.Tensor]:
-    # The fused attention of torch knows no soft capping and leaves it out without a word; "eager" is what is meant.
-    model = same_weights(backbone.model, attention="eager")
-    found = []
-    for prefix, candidates in trees:
-        for ids in candidates:
-            row = torch.tensor([[*prefix, *ids]], device=backbone.device)
-            logits_TV = model(input_ids=row, use_cache=False).logits[0, len(prefix) - 1 : -1]
-            found.append(pick(logits_TV, row[0, len(prefix) :]).cpu())
-    return found
-
-
-def _agree(found: list[list[torch.Tensor | OutOfMemory]], plain: list[torch.Tensor], tolerance: float) -> bool:
-    flat = [one for candidates in found for one in candidates]
-    return all(
-        isinstance(f, torch.Tensor) and torch.allclose(f, p, rtol=0, atol=tolerance)
-        for f, p in zip(flat, plain, strict=True)
-    )
-
-
-def _probe(vocabulary: int) -> list[Tree]:
-    """Two prefixes and candidates of unlike length, of ids that any vocabulary has."""
-    ids: Ids = [(7 * i + 3) % vocabulary for i in range(24)]
-    return [Tree(ids[:12], [ids[12:20], ids[20:23], ids[23:]]), Tree(ids[5:9], [ids[:9], ids[3:6]])]

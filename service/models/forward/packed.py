@@ -12,7 +12,6 @@ only a candidate that does not fit in the smallest is `OutOfMemory`. On a CPU ea
 batch (`rewright.service.core.batcher`).
 """
 
-import copy
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,10 @@ import torch
 from rewright.service.models.forward.cpu_lanes import Lanes
 from rewright.service.models.forward.packed_attention import NAME, Layers, running, to_device
 from rewright.service.models.forward.packing import Ids, Pack, Tree, packs
-from rewright.service.models.forward.target_logprobs import OutputLayer, in_chunks, pick
+from rewright.service.models.forward.parts import body_of, output_of
+from rewright.service.models.forward.target_logprobs import in_chunks, pick
 from rewright.service.models.memory_split import OutOfMemory, is_out_of_memory
+from rewright.service.models.same_weights import same_weights
 
 if TYPE_CHECKING:
     from rewright.service.models.backbone import Backbone
@@ -48,11 +49,11 @@ class PackedScorer:
     way = "packed"
 
     def __init__(self, backbone: "Backbone", *, batch_tokens: int, compiled: bool = False) -> None:
-        model: Any = backbone.model
         self._device = backbone.device
         self._rows = min(batch_tokens, _CPU_ROWS) if backbone.device.type == "cpu" else batch_tokens
-        self._body = same_weights(model.get_decoder(), attention=NAME)
-        self._output = OutputLayer(backbone.model)
+        body = body_of(backbone.model)
+        self._output = output_of(backbone.model, body)
+        self._body = same_weights(body, attention=NAME)
         self._pick = pick
         if compiled:
             self._pick = torch.compile(pick, dynamic=True)
@@ -140,16 +141,6 @@ class PackedScorer:
                 self._output, states[reads_R], targets_R, vocabulary=self._output.vocabulary, pick=self._pick
             )
         return layers
-
-
-def same_weights(module: Any, *, attention: str) -> Any:
-    """A second module over the same weights with another attention; the first, which others may be running, stays."""
-    weights = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
-    twin = copy.deepcopy(module, weights)
-    for part in twin.modules():
-        if getattr(part, "config", None) is not None:
-            part.config._attn_implementation = attention
-    return twin
 
 
 def attention_layers(config: Any) -> tuple[int, int]:

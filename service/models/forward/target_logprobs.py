@@ -3,15 +3,12 @@
 Promises: logits exist for a small chunk of target rows at a time; log-softmax and its sum over the vocabulary are
 float32. Natural logarithm.
 
-Not covered: output layers that are more than a matrix with scaling and soft capping; the caller finds
-out by comparing (`rewright.service.models.forward.choose`), and takes the model's own logits instead.
+Not covered: what makes logits of hidden states (`rewright.service.models.forward.parts`).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 _CHUNK_BYTES = {"cpu": 48 * 2**20, "cuda": 512 * 2**20}
 """Of float32 logits for one matrix product: enough rows to be worth reading the whole output matrix for."""
@@ -45,34 +42,3 @@ def in_chunks(
     size = max(1, _CHUNK_BYTES[rows_TX.device.type] // (4 * vocabulary))
     starts = range(0, len(targets_T), size)
     return torch.cat([pick(logits_of(rows_TX[at : at + size]), targets_T[at : at + size]) for at in starts])
-
-
-class OutputLayer:
-    """What a causal language model does after its last hidden state: the matrix, then known scalings."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        config: Any = model.config.get_text_config(decoder=True)
-        whole: Any = model
-        self._matrix: Any = whole.get_output_embeddings()
-        self._times = float(getattr(config, "logit_scale", None) or 1.0) / float(
-            getattr(config, "logits_scaling", None) or 1.0
-        )
-        self._cap = getattr(config, "final_logit_softcapping", None)
-        self.vocabulary = int(config.vocab_size)
-
-    def __call__(self, hidden_TE: torch.Tensor) -> torch.Tensor:
-        """Logits of hidden states, shape [T, V]."""
-        logits_TV: torch.Tensor = self._matrix(hidden_TE)
-        if self._times != 1.0:
-            logits_TV = logits_TV * self._times
-        if self._cap is not None:
-            logits_TV = torch.tanh(logits_TV / self._cap) * self._cap
-        return logits_TV
-
-    def at(self, hidden_TE: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-        """The logit of one id per row, float32, shape [T]: in the model's own half precision labels would tie."""
-        logits_T: torch.Tensor = (hidden_TE.float() * self._matrix.weight[ids_T].float()).sum(dim=1)
-        if getattr(self._matrix, "bias", None) is not None:
-            logits_T = logits_T + self._matrix.bias[ids_T].float()
-        logits_T = logits_T * self._times
-        return logits_T if self._cap is None else torch.tanh(logits_T / self._cap) * self._cap

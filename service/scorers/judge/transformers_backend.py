@@ -5,9 +5,9 @@ would begin its answer; what a group's questions begin with alike (instructions,
 text of problem, reference or candidate that spells a control token is read as ordinary text; nothing is cut: a question
 longer than the judge's context is `Failed("too_long")`.
 
-A model that cannot be run packed (`rewright.service.models.forward.choose`) reads each question by itself. Not covered:
-a beginning that several groups share, a candidate that both orders of the labels share, and prompts that ask for a
-rationale.
+How the model is run is chosen as for the NLL (`rewright.service.models.forward.choose`): a score depends neither on
+what else is in a batch nor on the way. Not covered: a beginning that several groups share, a candidate that both orders
+of the labels share, and prompts that ask for a rationale.
 """
 
 import asyncio
@@ -23,10 +23,9 @@ from rewright.service.core.batcher import Batcher, QueueState
 from rewright.service.errors import OutOfTime, ScorerUnavailable, SettingsError
 from rewright.service.models.backbone import Backbone
 from rewright.service.models.chat_format import ChatFormat
-from rewright.service.models.forward.choose import fastest_scorer
-from rewright.service.models.forward.packed import PackedScorer
+from rewright.service.models.forward.choose import NextScorer, fastest_scorer
 from rewright.service.models.forward.packing import Tree
-from rewright.service.models.memory_split import OutOfMemory, run_split
+from rewright.service.models.memory_split import OutOfMemory
 from rewright.service.models.rendering import DEFAULT_RENDERING, Prompting, Rendering
 from rewright.service.schema import Failed, Group, JudgeGroup
 from rewright.service.scorers.base import failed
@@ -87,7 +86,7 @@ class _Opened(NamedTuple):
     backbone: Backbone
     format: ChatFormat
     labels: LabelTokens
-    packed: PackedScorer | None
+    scorer: NextScorer
 
 
 class TransformersJudge:
@@ -149,14 +148,14 @@ class TransformersJudge:
             setting="scorers.judge",
             needs_end=False,
         )
-        fastest = fastest_scorer(backbone, batch_tokens=self._batch_tokens)
-        packed = fastest if isinstance(fastest, PackedScorer) else None
-        return _Opened(backbone, chat, label_tokens(backbone.tokenizer, self._prompt), packed)
+        labels = label_tokens(backbone.tokenizer, self._prompt)
+        scorer = fastest_scorer(backbone, batch_tokens=self._batch_tokens, next_ids=[*labels.valid, *labels.invalid])
+        return _Opened(backbone, chat, labels, scorer)
 
     async def close(self) -> None:
         await self._batcher.close()
-        if self._opened is not None and self._opened.packed is not None:
-            self._opened.packed.close()
+        if self._opened is not None:
+            self._opened.scorer.close()
 
     def last_worked(self) -> float | None:
         return self._batcher.last_worked()
@@ -177,7 +176,7 @@ class TransformersJudge:
             "template": self._opened.format.describe(),
             "stand_in": backbone.embedded,
             "both_orders": self._both_orders,
-            "way": "packed" if self._opened.packed is not None else "alone",
+            "way": self._opened.scorer.way,
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
@@ -222,25 +221,11 @@ class TransformersJudge:
 
     def _run(self, jobs: Sequence[Asked]) -> list[Scores]:
         assert self._opened is not None  # noqa: S101  the batcher starts after loading
-        _, _, labels, packed = self._opened
-        if packed is None:
-            return [self._one_by_one(job) for job in jobs]
+        labels = self._opened.labels
         trees = [Tree(job.beginning, job.rests) for job in jobs]
-        found = packed.score(trees, next_ids=[*labels.valid, *labels.invalid])
-        return [[one if isinstance(one, OutOfMemory) else _p_valid(one, labels) for one in each] for each in found]
-
-    def _one_by_one(self, job: Asked) -> Scores:
-        """Every question with its beginning before it: for models that take no packed rows."""
-        whole = [job.beginning + rest for rest in job.rests]
-        return run_split(self._padded, whole, length=len, budget=self._batch_tokens)
-
-    def _padded(self, prompts: Sequence[Ids]) -> list[float | None]:
-        assert self._opened is not None  # noqa: S101
-        backbone, _, labels, _ = self._opened
-        with torch.inference_mode():
-            logits_BV = _last_logits(backbone, prompts)
+        found = self._opened.scorer.score(trees, next_ids=[*labels.valid, *labels.invalid])
         # The ratio of two probabilities is that of their exponentiated logits: no softmax over the vocabulary.
-        return [_p_valid(row_V[[*labels.valid, *labels.invalid]].float().cpu(), labels) for row_V in logits_BV]
+        return [[one if isinstance(one, OutOfMemory) else _p_valid(one, labels) for one in each] for each in found]
 
 
 def _worked(scores: Scores) -> bool:
@@ -268,23 +253,6 @@ def _p_valid(logs: torch.Tensor, labels: LabelTokens) -> float | None:
     values = logs.tolist()
     score = p_valid(values[: len(labels.valid)], values[len(labels.valid) :])
     return score if score is not None and 0.0 <= score <= 1.0 else None
-
-
-def _last_logits(backbone: Backbone, prompts: Sequence[Ids]) -> torch.Tensor:
-    """Logits (B, V) of the token after each prompt. Padded on the left, so that all prompts end together."""
-    width = max(map(len, prompts))
-    pad = backbone.tokenizer.pad_token_id or 0
-    input_BT = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in prompts])
-    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
-    logits_B1V = backbone.model(
-        input_ids=input_BT.to(backbone.device),
-        attention_mask=mask_BT.to(backbone.device),
-        position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0).to(backbone.device),
-        logits_to_keep=1,
-        use_cache=False,
-    ).logits
-    last: torch.Tensor = logits_B1V[:, -1]
-    return last
 
 
 def _too_long(ids: Ids, backbone: Backbone) -> Failed:

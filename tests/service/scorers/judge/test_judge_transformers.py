@@ -12,6 +12,7 @@ from rewright.service.models.backbone import Backbone, load_backbone
 from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.transformers_backend import TransformersJudge, label_tokens
+from tests.service.scorers.tiny_models import tiny_backbone
 
 PROMPT = JudgePrompt.load("label-v1")
 PROBLEM = "A crate holds 12 jars. How many jars are in 4 crates after 5 break?"
@@ -104,6 +105,42 @@ def test_order_and_company_do_not_change_a_score(score: Score) -> None:
     a, b = scores(first), scores(second)
     assert [b[1], b[2], b[0]] == pytest.approx(a, abs=2e-4)
     assert scores(alone) == pytest.approx(a[:1], abs=2e-4)
+
+
+@pytest.mark.parametrize("rope_type", ["longrope", "dynamic"])
+def test_a_longer_question_beside_it_changes_no_score_where_positions_depend_on_the_length(
+    rope_type: str, tmp_path: Path
+) -> None:
+    """The short question lies before the length at which the encoding of positions changes, the long one behind it."""
+    longrope = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 256}
+    rope = {"rope_type": rope_type, "rope_theta": 1e4, **(longrope if rope_type == "longrope" else {"factor": 4.0})}
+    family, window = ("phi3", 512) if rope_type == "longrope" else ("llama", 256)
+    backbone = tiny_backbone(family, rope_parameters=rope, max_position_embeddings=window, hidden_size=64)
+    file = tmp_path / "short.yaml"
+    file.write_text(
+        "labels: {valid: 'yes', invalid: 'no'}\nuser: '{{problem}} {{reference}} {{fence}} {{candidate}} {{fence}}'\n"
+    )
+
+    async def run() -> list[list[float]]:
+        judge = TransformersJudge(
+            load=lambda: backbone,
+            prompt=JudgePrompt.load(str(file)),
+            threshold=0.5,
+            batch_tokens=4096,
+            queue_tokens=100_000,
+        )
+        await judge.open()
+        try:
+            return [
+                scores((await judge.score([Group(id="g", problem="x", reference="y", candidates=texts)]))[0])
+                for texts in (["the sum is 42"], ["the sum is 42", "therefore we have x = 3 " * 12], ["the sum is 42"])
+            ]
+        finally:
+            await judge.close()
+
+    alone, beside, again = asyncio.run(run())
+    assert beside[0] == pytest.approx(alone[0], abs=1e-5) and again == pytest.approx(alone, abs=1e-5)
+    assert abs(beside[1] - alone[0]) > 1e-3
 
 
 def test_valid_is_exactly_a_score_at_or_over_the_threshold(backbone: Backbone, score: Score) -> None:
