@@ -57,7 +57,8 @@ OPTION = re.compile(
 """An option: its letter (one of two groups) and its value."""
 _TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox)\s*\{([^{}]*)\}")
 _BOXED_SENTENCE = re.compile(
-    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)", re.DOTALL
+    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)",
+    re.DOTALL,
 )
 _REMARK = re.compile(
     r"\s*(?:\\(?:q?quad|[,;: ])\s*)*\\text\{\s*\(?\s*(?:or\s+)?(?:approximately|approx\.?|about|roughly)\s*\}?"
@@ -138,7 +139,9 @@ def _in_boxes(text: str, found: list[Box]) -> Found | None:
     content = _REMARK.sub(r" \\approx ", parts[0], count=1) if "\\text" in parts[0] else parts[0]
     if "\\approx" in content and content != parts[0]:
         content = re.sub(r"\\text\{\s*\)?\s*\}\s*$|[)}\s]+$", "", content)
-    return _without_label(_value_of_sentence(content), stated=True, whole=last.content)
+    return _without_label(
+        _value_of_sentence(content), stated=True, whole=last.content if parts[0] == last.content.strip() else None
+    )
 
 
 def _value_of_sentence(content: str) -> str:

@@ -17,8 +17,8 @@ Not covered: paraphrases; other languages than by the identical text.
 import re
 from dataclasses import dataclass
 
-from rewright.service.mathematics.answers.boxes import boxes, one_answer
-from rewright.service.mathematics.answers.context import taken_back
+from rewright.service.mathematics.answers.boxes import boxes
+from rewright.service.mathematics.answers.context import taken_back, visible
 from rewright.service.mathematics.answers.extraction import WINDOW, Found, find_answer, is_bare, without_stars
 from rewright.service.mathematics.answers.multiple_choice import gold_letter, option_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, is_words, normalise
@@ -63,11 +63,11 @@ _TYPESETTING = re.compile(
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
 _TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
 _SMALL_WORDS = frozenset(
-    "a an the is are was were be has have had gets get got so thus therefore hence it its of that then answer final"
-    " and we i he she they will would this".split()
+    ["a", "an", "the", "is", "are", "was", "were", "be", "has", "have", "had", "gets", "get", "got", "so", "thus", "therefore", "hence", "it", "its", "of", "that", "then", "answer", "final", "and", "we", "i", "he", "she", "they", "will", "would", "this"]
 )
+_WORD = re.compile(r"[^\W\d_]{2}")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
-_COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*[:=]\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
+_COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?!=)\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +211,15 @@ def _tokens(plain: str) -> tuple[str, ...]:
     return tuple(token.replace(",", "") for token in _TOKEN.findall(plain) if token not in _SMALL_WORDS)
 
 
-def repeats(gold: Gold, candidate: str) -> bool:
-    """The last box of the candidate holds what was given as the answer, letter for letter."""
+def repeats(gold: Gold, found: Found | None, candidate: str) -> bool:
+    """The candidate's answer is what was given as the gold, letter for letter; a box may even hold a denial then."""
     if not gold.raw or gold.raw not in candidate:
         return False
-    tail = candidate[-WINDOW:]
+    if found is not None:
+        return found.stated and gold.raw.split() in (found.text.split(), (found.sentence or "").split())
+    tail = visible(candidate[-WINDOW:])
     boxed = boxes(tail)
-    if not boxed or boxed[-1].content.split() != gold.raw.split() or len(one_answer(tail, boxed)) > 1:
+    if not boxed or boxed[-1].content.split() != gold.raw.split() or _WORD.search(gold.raw) is None:
         return False
     return not taken_back(tail, boxed[-1].start, boxed[-1].end)
 

@@ -54,7 +54,7 @@ def gold_letter(answer: str) -> str | None:
 
 
 def option_letter(text: str) -> str | None:
-    """The letter of an option that stands with its value (`\textbf{(B)}\ 12`, `C. 1-i`); None for everything else."""
+    r"""The letter of an option that stands with its value (`\textbf{(B)}\ 12`, `C. 1-i`); None for everything else."""
     option = OPTION.fullmatch(text[:500])
     return option[1] or option[2] if option is not None else None
 
