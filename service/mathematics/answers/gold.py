@@ -1,10 +1,10 @@
 r"""The gold answer: what `answer`, else `reference`, asks of a candidate.
 
 Policy
-- `answer` is taken whole. A box, a statement or one value in a plain sentence ("She has 12 left.") is that answer. Prose
-  with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences of words
-  alone ask for that text: the same words and values in the same order, small words, typesetting and the order of whole
-  clauses aside.
+- `answer` is taken whole. A box, a statement or one value in a plain sentence ("She has 12 left.") is that answer.
+  Prose with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences of
+  words alone ask for that text: the same words and values in the same order; small words, typesetting and the order of
+  whole clauses aside.
 - The identical text in a box is right, whatever it is.
 - A reference without a box or statement at its end may state its answer at the start and prove it afterwards: "Answer:
   …", "We claim that the answer is …", "The minimum is …". Prose that ends in several values side by side ("12 cm long
@@ -58,12 +58,31 @@ _COMPUTES = re.compile(
     re.IGNORECASE,
 )
 _TYPESETTING = re.compile(
-    r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]|[$*_`~{}\"“”]"
+    r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]"
+    r"|[$*_`~{}\"“”]"
 )
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
 _TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
 _SMALL_WORDS = frozenset(
-    ["a", "an", "the", "is", "are", "was", "were", "be", "has", "have", "had", "gets", "get", "got", "so", "thus", "therefore", "hence", "it", "its", "of", "that", "then", "answer", "final", "and", "we", "i", "he", "she", "they", "will", "would", "this"]
+    ("a", "an", "the", "is", "are", "was", "were", "be", "has", "have", "had", "gets", "get", "got", "so", "thus")
+    + (
+        "therefore",
+        "hence",
+        "it",
+        "its",
+        "of",
+        "that",
+        "this",
+        "then",
+        "answer",
+        "final",
+        "and",
+        "we",
+        "i",
+        "he",
+        "she",
+    )
+    + ("they", "will", "would")
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
@@ -72,8 +91,8 @@ _COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """`text`: the answer, as found. `letter`: where it is a choice; with `option`, its text is right as well. `prose`: it
-    asks for this text as a whole. `raw`: what was given, where identical text is right."""
+    """`text`: the answer, as found. `letter`: where it is a choice; with `option`, its text is right as well. `prose`:
+    it asks for this text as a whole. `raw`: what was given, where identical text is right."""
 
     text: str
     letter: str | None = None
@@ -224,8 +243,11 @@ def repeats(gold: Gold, found: Found | None, candidate: str) -> bool:
     return not taken_back(tail, boxed[-1].start, boxed[-1].end)
 
 
-def ends_in_words(gold: str, candidate: str) -> bool:
-    """For gold answers of words: the candidate's last sentence ends in them, as what it says of its subject or in bold."""
+def ends_in_words(gold: str, found: Found | None, candidate: str) -> bool:
+    """For gold answers of words, where the candidate states none: its last sentence ends in them, as what it says of
+    its subject or in bold."""
+    if found is not None and found.stated:
+        return False
     wanted = normalise(gold)
     if not is_words(wanted):
         return False

@@ -12,7 +12,8 @@ from rewright.service.mathematics.answers.extraction import OPTION, Found
 
 _WINDOW = 2_000
 _GOLD = re.compile(
-    r"[\s$]*+(?:(?i:option|choice)[\s_])?(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
+    r"[\s$]*+(?:(?i:option|choice)[\s_])?"
+    r"(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"answer is\s*\(([A-Z])\)")

@@ -228,7 +228,9 @@ def _another_value(gold: Gold, found: Found | None) -> bool:
 
 def _or_letter_for_letter(gold: Gold, found: Found | None, candidate: str, judged: _Judged) -> _Judged:
     """What is not right by value may be by its very text."""
-    if repeats(gold, found, candidate) or ends_in_words(gold.text, candidate):
+    if judged.verdict == "correct":
+        return judged
+    if repeats(gold, found, candidate) or ends_in_words(gold.text, found, candidate):
         return _Judged("correct", judged.extracted or gold.text[:_SHOWN])
     return judged
 
