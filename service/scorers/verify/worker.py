@@ -38,9 +38,10 @@ from sympy import (
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, compare
-from rewright.service.mathematics.answers.normalisation import split_unit
+from rewright.service.mathematics.answers.equality import compare
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf
 from rewright.service.mathematics.answers.numbers import Exact, prints, read_number
+from rewright.service.mathematics.answers.units import split_unit
 
 _ZERO_DIGITS = 300
 _CONSTANTS = (("e", E), ("i", I))
