@@ -25,7 +25,8 @@ from rewright.service.mathematics.answers.exact_values import Unreadable
 from rewright.service.mathematics.answers.labels import NAME, in_order_of, named_values, without_one_name
 from rewright.service.mathematics.answers.leaves import ROUNDED, Leaf, cheap_leaf, words_differ
 from rewright.service.mathematics.answers.notation import COMMAND
-from rewright.service.mathematics.answers.ratios import same_ratio
+from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.ratios import ratios, same_ratio
 from rewright.service.mathematics.answers.real_sets import may_be_sets, same_set
 from rewright.service.mathematics.answers.structure import Node, read, split
 from rewright.service.mathematics.answers.units import same_unit
@@ -110,7 +111,7 @@ def _named(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:
 
 
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
-    values = same_unit(gold, prediction)
+    values = same_unit(*ratios(gold, prediction))
     if values is None or words_differ(*values):
         return False
     return same_ratio(*values, leaf)
@@ -168,7 +169,10 @@ def _exact_ends(relation: Node, leaf: Leaf) -> list[tuple[str, bool | None]]:
     if NAME.fullmatch(groups[0]):
         groups = [f"{groups[0]}={groups[1]}", *groups[2:]]
     found: list[tuple[str, bool | None]] = []
-    for exact, others in ((groups[0], groups[1:]), (groups[-1], groups[:-1])):
+    ends = [(groups[0], groups[1:])]
+    if (number := read_number(groups[-1])) is None or number.significant == 0:  # no decimal, which would be rounded
+        ends.append((groups[-1], groups[:-1]))
+    for exact, others in ends:
         value = split(exact, "=")[-1]
         shown = [part for other in others[:MAX_PARTS] for part in split(other, "=")]
         verdicts = [leaf(value, ROUNDED + part) for part in shown]

@@ -15,7 +15,7 @@ from rewright.service.mathematics.answers.structure import split
 
 _CLOCK = re.compile(r"([0-9]{1,2})(?::([0-5][0-9]))?(?::([0-5][0-9]))? ?([ap]m)?")
 _QUOTIENT = re.compile(r"\\frac\{([0-9]+)\}\{([0-9]+)\}|([0-9]+)/([0-9]+)")
-_TO = re.compile(r"([0-9.]{1,30})(?:\\text\{to\}| to )([0-9.]{1,30})")
+_TO = re.compile(r"^([0-9.]{1,30})(?:\\text\{to\}| to )([0-9.]{1,30})$")
 
 
 def same_time(gold: str, prediction: str) -> bool | None:
@@ -56,12 +56,18 @@ def _same_hour(mine: re.Match[str], yours: re.Match[str]) -> bool:
     return hours[0] == hours[1] or faces
 
 
+def ratios(gold: str, prediction: str) -> tuple[str, str]:
+    """Both texts, `3 to 4` with a colon where the other has one."""
+    if ":" in gold:
+        return gold, _TO.sub(r"\1:\2", prediction)
+    return (_TO.sub(r"\1:\2", gold), prediction) if ":" in prediction else (gold, prediction)
+
+
 def same_ratio(gold: str, prediction: str, leaf: Callable[[str, str], bool | None]) -> bool | None:
     """Whether two texts are the same ratio, where one of them has a colon; asks `leaf` where none has."""
     mine, yours = split(gold, ":"), split(prediction, ":")
     if len(mine) == len(yours) == 1:
         return leaf(gold, prediction)
-    mine, yours = _in_words(mine), _in_words(yours)
     if {len(mine), len(yours)} == {1, 2}:
         # 2:3 is 2/3; a quotient is written out on both sides then.
         mine, yours = (parts if len(parts) == 2 else [parts[0], "1"] for parts in (mine, yours))
@@ -72,11 +78,6 @@ def same_ratio(gold: str, prediction: str, leaf: Callable[[str, str], bool | Non
     else:
         verdicts = [leaf(_over(a, mine[-1]), _over(b, yours[-1])) for a, b in zip(mine[:-1], yours[:-1], strict=True)]
     return False if False in verdicts else None if None in verdicts else True
-
-
-def _in_words(parts: list[str]) -> list[str]:
-    words = _TO.fullmatch(parts[0]) if len(parts) == 1 else None
-    return [words[1], words[2]] if words else parts
 
 
 def _over(part: str, last: str) -> str:

@@ -74,6 +74,8 @@ def same_set(
 ) -> bool | None:
     """Whether two normalised answers are the same set. Raises `Unreadable` where one is no set of reals. What has end
     points without a value is left to `in_any_order`, as texts of intervals."""
+    if _orders_names(gold) and _orders_names(prediction):
+        raise Unreadable
     with localcontext(CONTEXT):
         mine, yours = _read(gold, _MAX_DEPTH), _read(prediction, _MAX_DEPTH)
         if mine.name is not None and yours.name is not None and mine.name != yours.name:
@@ -85,6 +87,12 @@ def same_set(
         return len(first) == len(second) and all(map(_same_piece, first, second))
 
 
+def _orders_names(text: str) -> bool:
+    """`a < b < c`, which speaks of no one of them."""
+    node = read(text)
+    return node.kind == "relation" and all(map(_NAME.fullmatch, node.parts))
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +102,8 @@ def _read(text: str, depth: int) -> _Set:  # noqa: PLR0911 - one way of writing 
         raise Unreadable
     if (listed := _list(text, depth)) is not None:
         return listed
+    if len(signs := signs_apart(text)) > 1 and "\\ne" in text:
+        return _joined([_read(sign, depth - 1) for sign in signs], _common)
     if text.startswith("\\{") and text.endswith("\\}"):
         return _in_braces(text[2:-2], depth)
     node = read(text)
@@ -167,10 +177,10 @@ def _relation(parts: Sequence[str], marks: Sequence[str], depth: int) -> _Set:
         raise Unreadable
     closed = [mark == "\\le" for mark in marks]
     names = [_NAME.fullmatch(part) is not None for part in parts]
-    if len(parts) == 3 and names[1] and not (names[0] and names[2]):
+    if len(parts) == 3 and names[1]:
         return _Set(parts[1], (_Piece(_end(parts[0]), closed[0], _end(parts[2]), closed[1]),))
-    if len(parts) == 3 or all(names):
-        raise Unreadable  # an order of names
+    if len(parts) == 3:
+        raise Unreadable
     name, value = (parts[0], parts[1]) if names[0] else (parts[1], parts[0])
     below = names[0]
     if size := re.fullmatch(rf"\|({_NAME.pattern})\|", parts[0]) or re.fullmatch(rf"\|({_NAME.pattern})\|", parts[1]):

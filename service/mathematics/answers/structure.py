@@ -18,7 +18,7 @@ from typing import Literal
 
 Kind = Literal["list", "tuple", "union", "matrix", "relation", "leaf"]
 
-_RELATING = re.compile(r"\\(?:le|ge|ne|in|notin|approx|equiv)(?![^\W\d_])|[=<>]|[(\[{)\]}]")
+_RELATING = re.compile(r"\\(?:le|ge|ne|in|notin|approx|equiv)(?![^\W\d_])|[=<>]|\\begin|\\end|[(\[{)\]}]")
 _BRACKET = re.compile(r"[(\[{)\]}]")
 _MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 _CASES = re.compile(r"\\begin\{cases\}((?:(?!\\begin|\\end).)*)\\end\{cases\}", re.DOTALL)
@@ -142,9 +142,9 @@ def _relation(text: str) -> Node | None:
     operands, marks, depth, start = [], [], 0, 0
     for match in _RELATING.finditer(text):
         mark = match[0]
-        if mark in _OPEN:
+        if mark in _OPEN or mark == "\\begin":
             depth += 1
-        elif mark in _CLOSE:
+        elif mark in _CLOSE or mark == "\\end":
             depth = max(0, depth - 1)
         elif depth == 0:
             operands.append(text[start : match.start()].strip())

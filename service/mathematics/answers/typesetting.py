@@ -36,8 +36,9 @@ _SIZES = (
     r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|LARGE|[hH]uge|displaystyle|textstyle"
     r"|script(?:script)?style|limits|nolimits|(?:bf|rm|it|sf|tt|bfseries|itshape|rmfamily)(?!\s*\{))(?![A-Za-z])"
 )
+_UNSEEN = r"(?!\s*(?i:white|transparent|1,1,1|255,255,255|#?f{6})\s*\})"
 _COLOURS = (
-    r"\\(?:text)?color(?![a-z])\s*(?:\[[^\[\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}"
+    rf"\\(?:text)?color(?![a-z])\s*(?:\[[^\[\]{{}}]{{0,20}}\])?\s*\{{{_UNSEEN}[^{{}}]{{0,40}}\}}"
     r"|\\colorbox\s*\{[^{}]{0,40}\}|\\fcolorbox\s*\{[^{}]{0,40}\}\s*\{[^{}]{0,40}\}"
 )
 _NAMED_ARGUMENT = r"\\(?:pi|theta|alpha|beta|gamma|lambda|mu|phi|omega|sigma|rho|tau)(?![A-Za-z])"
@@ -99,6 +100,7 @@ BACKSLASHES = steps(
     ("{{", r"\{\{([^{}]*)\}\}", r"{\1}"),
     ("\\approx", r"\\approxeq(?![a-z])", r"\\approx "),
     ("\\simeq", r"\\simeq(?![a-z])", r"\\approx "),
+    ("\\prime", r"\^\{((?:\\prime ?)+)\}|\^(\\prime)(?![a-z])", lambda m: "'" * m[0].count("\\prime")),
     ("brace", r"\\(?:lbrace)(?![a-z])", r"\\{"),
     ("brace", r"\\(?:rbrace)(?![a-z])", r"\\}"),
     ("{", r"\\(?:mathrm|text|textrm)\{\s*([a-zA-Z])\s*\}", r"\1"),
@@ -126,6 +128,9 @@ PLAIN = steps(
     ),
     ("pi", r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
     ("1", r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)", r"\\times "),
+    ("]", r"^\s*\]([^\[\]]*)\[\s*$", r"(\1)"),
+    ("]", r"^\s*\]([^\[\]]*)\]\s*$", r"(\1]"),
+    ("[", r"^\s*\[([^\[\]]*)\[\s*$", r"[\1)"),
     ("{,}", r"\{,\}", ","),
     ("**", r"(?<=[\w)}])\*\*(?=[-\w({])", "^"),
     ("<=", "<=", r"\\le "),

@@ -86,7 +86,7 @@ _WORDS = steps(
         lambda m: {"squared": "^{2}", "cubed": "^{3}", "factorial": "!"}[m[1]],
     ),
     (
-        "m",
+        "",
         r"(?i)(?<=[0-9])\s*(?:\\text\{\s*([ap])\.?\s?m\.?\s*\}|([ap])\.?\s?m\.?(?=\s*\}?\s*$))",
         lambda m: f" {(m[1] or m[2]).lower()}m",
     ),
@@ -96,8 +96,8 @@ _WORDS = steps(
         r"\\frac{\1}{100}%",
     ),
     ("mill", _VALUE + r"per\s+mille?\b\s*\}?", r"\\frac{\1}{10}%"),
-    ("p", r"(?i)\s*\\text\{\s*(?:percentage\s+points?|percent|pct|percentage)\s*\}", "%"),
-    ("p", r"(?i)(?<=[0-9}])\s*(?:percentage\s+points?|percentage|percent|pct)\b", "%"),
+    ("", r"(?i)\s*\\text\{\s*(?:percentage\s+points?|percent|pct|percentage)\s*\}", "%"),
+    ("", r"(?i)(?<=[0-9}])\s*(?:percentage\s+points?|percentage|percent|pct)\b", "%"),
     (
         "base",
         r"\(?\b([0-9A-F]+)\)?\s*(?:\\text\{\s*|\()*(?:in\s+)?base(?:\s|-|\})*([0-9]{1,2}|[a-z]+)\s*\)?\s*\}?\s*\)?\s*$",
@@ -173,8 +173,12 @@ def without_sentence(text: str) -> str:
     if text.startswith("\\text{") and (match := _ANNOUNCED.search(text[:400])):
         said = " ".join(_TEXT.findall(text[: match.end()]))
         behind = " ".join(_TEXT.findall(text[match.end() :]))
-        if text[match.end() :] and not (
-            TWISTING.search(said) or _TURNED.search(said) or NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind)
+        if (
+            text[match.end() :]
+            and ":" not in behind
+            and not (
+                TWISTING.search(said) or _TURNED.search(said) or NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind)
+            )
         ):
             text = text[match.end() :]
     if "inus" in text or "egative" in text:
