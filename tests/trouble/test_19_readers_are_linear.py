@@ -11,16 +11,18 @@ from collections.abc import Callable
 import pytest
 
 from rewright.service.mathematics.answers.context import alternatives, denied_inside, taken_back, visible, whole_formula
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import find_answer, may_state
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
 from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
-from rewright.service.mathematics.answers.normalisation import normalise, split_unit
+from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.notation import marks_differ
 from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.question import only_quotes
 from rewright.service.mathematics.answers.same_answer import same_final_answer
 from rewright.service.mathematics.answers.serialised import without_data
 from rewright.service.mathematics.answers.structure import read
+from rewright.service.mathematics.answers.units import split_unit
 from rewright.service.mathematics.equations.plain_text import plain, sentences
 from rewright.service.mathematics.equations.statements import first_false
 from rewright.service.reward.signals import signals_of

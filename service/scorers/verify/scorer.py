@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 from rewright.service.core.batcher import QueueState
 from rewright.service.core.workers.pool import Failure, Outcome, WorkerPool
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import Found, find_answer
 from rewright.service.mathematics.answers.gold import Gold, ends_in_words, read_gold, repeats, same_prose
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
 from rewright.service.mathematics.answers.multiple_choice import chosen_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, normalise
 from rewright.service.mathematics.answers.numbers import numbers_equal, read_number

@@ -1,0 +1,60 @@
+r"""One character for each sign that is written in several: digits, minus signs, letters of formulas, white space.
+
+Digits of every script are digits, full-width forms and the letters of mathematical alphabets are the plain ones, dashes
+are minus signs, marks that show nothing are left out. What only looks like a digit (a letter O or l), and what turns
+the reading direction, stays as it is, so that it equals nothing.
+"""
+
+import unicodedata
+
+_SIGNS = {
+    "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/", "∞": "\\infty ", "≤": "\\le ",
+    "≥": "\\ge ", "⩽": "\\le ", "⩾": "\\ge ", "≠": "\\ne ", "≈": "\\approx ", "∪": "\\cup ", "∩": "\\cap ",
+    "∈": "\\in ", "∉": "\\notin ", "∖": "\\setminus ", "∣": "\\mid ", "∨": "\\lor ", "∧": "\\land ", "∀": "\\forall ",
+    "±": "\\pm ", "∓": "\\mp ", "√": "\\surd ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}",
+    "ℚ": "\\mathbb{Q}", "ℕ": "\\mathbb{N}", "ℂ": "\\mathbb{C}", "→": "\\to ", "⇒": "\\Rightarrow ", "°": "^\\circ ",
+    "º": "^\\circ ", "¢": "\\text{ cents}", "‰": "\\text{ per mille}", "。": ".", "’": "'", "′": "'", "`": " ",
+    "⁄": "/", "∕": "/", "٫": ".", "٬": ",", "、": ",", "٪": "%", "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ",
+    "δ": "\\delta ", "ε": "\\epsilon ", "θ": "\\theta ", "λ": "\\lambda ", "μ": "\\mu ", "π": "\\pi ",
+    "ρ": "\\rho ", "σ": "\\sigma ", "τ": "\\tau ", "φ": "\\phi ", "ω": "\\omega ", "Δ": "\\Delta ",
+}  # fmt: skip
+_MINUS_SIGNS = "‐‑‒–—―−﹘﹣－➖˗"
+_SHOW_NOTHING = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u061c\u180e\ufe0e\ufe0f"
+
+
+class _Plain(dict[int, str]):
+    """For `str.translate`: what one character is written as; filled as characters are met."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        plain = _plain(character)
+        if plain != character:
+            self[code] = plain
+        return plain
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category == "Zs":
+        return " "
+    if "\uff01" <= character <= "\uff5e" or "\U0001d400" <= character <= "\U0001d7ff":
+        plain = unicodedata.normalize("NFKC", character)
+        return _SIGNS.get(plain, plain)
+    if unicodedata.decomposition(character).startswith("<fraction>"):
+        over, _, below = unicodedata.normalize("NFKC", character).partition("⁄")
+        return f"\\frac{{{over}}}{{{below}}}" if below else character
+    return character
+
+
+_PLAIN = _Plain(
+    {ord(sign): plain for sign, plain in _SIGNS.items()}
+    | {ord(sign): "-" for sign in _MINUS_SIGNS}
+    | {ord(mark): "" for mark in _SHOW_NOTHING}
+)
+
+
+def plain_characters(text: str) -> str:
+    """The text with one character for each sign."""
+    return text if text.isascii() else text.translate(_PLAIN)
