@@ -2,9 +2,9 @@ r"""The gold answer: what `answer`, else `reference`, asks of a candidate.
 
 Policy
 - `answer` is taken whole. A box, a statement or one value in a plain sentence ("She has 12 left.") is that answer.
-  Prose with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences of
-  words alone ask for that text: the same words and values in the same order; small words, typesetting and the order of
-  whole clauses aside.
+  Prose with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences
+  of words alone ask for that text: the same words and values in the same order; small words, typesetting and the order
+  of whole clauses aside.
 - The identical text in a box is right, whatever it is.
 - A reference without a box or statement at its end may state its answer at the start and prove it afterwards: "Answer:
   …", "We claim that the answer is …", "The minimum is …". Prose that ends in several values side by side ("12 cm long
@@ -25,6 +25,7 @@ from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, i
 from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.prose import last_value, numbers_of
 from rewright.service.mathematics.answers.quantities import FORMULA, Value, values
+from rewright.service.mathematics.equations.words import words
 
 _HEAD = 400
 _NEAR_END = 300
@@ -63,26 +64,11 @@ _TYPESETTING = re.compile(
 )
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
 _TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
-_SMALL_WORDS = frozenset(
-    ("a", "an", "the", "is", "are", "was", "were", "be", "has", "have", "had", "gets", "get", "got", "so", "thus")
-    + (
-        "therefore",
-        "hence",
-        "it",
-        "its",
-        "of",
-        "that",
-        "this",
-        "then",
-        "answer",
-        "final",
-        "and",
-        "we",
-        "i",
-        "he",
-        "she",
-    )
-    + ("they", "will", "would")
+_SMALL_WORDS = words(
+    """
+    a an the is are was were be has have had gets get got so thus therefore hence it its of that this then answer final
+    and we i he she they will would
+    """
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")

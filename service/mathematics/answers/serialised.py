@@ -39,8 +39,8 @@ def without_data(text: str) -> str:
 
 
 def named_values(text: str) -> list[str] | None:
-    """The pairs of a text that is two plain values or more with their names and nothing else, whether lines (`a = 1`), a
-    list (`first: 41, second: 42`) or a query (`a=1&b=42`): one answer in several parts. None for any other text."""
+    """The pairs of a text that is two plain values or more with their names, and nothing else: lines (`a = 1`), a list
+    (`first: 41, second: 42`) or a query (`a=1&b=42`). They are one answer in several parts. None for other texts."""
     if len(text) > _LONGEST_PAIRS:
         return None
     pairs = [pair.strip() for pair in _BETWEEN_PAIRS.split(text.strip().lstrip("?")) if pair.strip()]

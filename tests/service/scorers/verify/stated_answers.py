@@ -1,5 +1,5 @@
-r"""Which text of a candidate, a reference or a gold answer is the stated one: families of right answers, near misses and
-mirrors. All are written for this project.
+r"""Which text of a candidate, reference or gold answer is the stated one: families of right answers, near misses
+and mirrors. All are written for this project.
 
 A row is (gold, candidate, right) and, in some, the problem. Golds of REFERENCES are whole solutions.
 """
