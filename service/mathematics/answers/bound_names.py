@@ -63,13 +63,13 @@ def _unbound(text: str) -> tuple[str, str | None]:
         if match is None or not match.start():
             continue
         body = text[: match.start()].rstrip(",;(").strip()
-        said = {"kind": None, "domain": None, "half": None, "some": None} | match.groupdict()
-        integer = "integer" in (said["kind"] or "") or (said["domain"] == "Z" and not said["half"])
-        if integer and len(said["names"]) == 1:
-            return body, said["names"]
-        if said["some"]:
+        said = match.groupdict()
+        integer = "integer" in (said.get("kind") or "") or (said.get("domain") == "Z" and not said.get("half"))
+        if integer and len(match["names"]) == 1:
+            return body, match["names"]
+        if said.get("some"):
             return text, None
-        if _FUNCTION.match(body) or (said["domain"] in (None, "R") and not said["half"]):
+        if _FUNCTION.match(body) or (said.get("domain") in (None, "R") and not said.get("half")):
             return body, None
     return text, None
 
