@@ -23,7 +23,8 @@ _JOINS = re.compile(r"(?i:\b(?:and|or|either|maybe|perhaps|possibly|alternativel
 _NEW_SENTENCE = re.compile(r"[.!?。]\s|\n\s*\n|\\implies|\\Rightarrow|=(?!\s*$)")
 _STEP = re.compile(r"\b(?:step|part|case)\s*\d", re.IGNORECASE)
 _SPOKEN_OF = re.compile(
-    r"(?:\b(?:in|into|inside|within|using|use|with|the|a|by|via|as|of|called|latex)|[`\"'“(])[\s$*`\"'“(\\]*$", re.IGNORECASE
+    r"(?:\b(?:in|into|inside|within|using|use|with|the|a|by|via|as|of|called|latex)|[`\"'“(])[\s$*`\"'“(\\]*$",
+    re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
     r"[\s.…\\]*(?:[ld]?dots|text\{)?\s*(?:(?:your|the|my|final)\s+)*(?:answer|result|value|number|solution|ans|here)?[\s}.…]*",
@@ -33,7 +34,9 @@ _NAME = re.compile(
     r"(?:(?<![A-Za-z\\])([A-Za-z](?:_\{?\w{1,5}\}?)?(?:\([A-Za-z]\))?)\s*=|(?<![A-Za-z\\])([A-Z][a-z]{1,20})(?:'s)?"
     r"(?:\s*:|\s+(?:is|has|gets|got|had|=|is given by)))[\s$\\(*]*$"
 )
-_NO_NAME = frozenset({"And", "The", "Answer", "It", "So", "Then", "Thus", "That", "This", "Hence", "Result", "Solution"})
+_NO_NAME = frozenset(
+    {"And", "The", "Answer", "It", "So", "Then", "Thus", "That", "This", "Hence", "Result", "Solution"}
+)
 _BESIDE = re.compile(
     r"[\s$)\]*\\.,;]*\(?\s*(?:or|resp\.|/)\s*(?:(?:maybe|perhaps|possibly|else|even|it\s+(?:is|could|may|might)|be|also)\s+)*"
     r"[$\\(\s]*(?:f?box(?:ed)?\{)?([-−]?\d[\d.,/]*(?<![.,])%?)(?![\w^])(?!\s*(?:more|less|times|of)\b)",

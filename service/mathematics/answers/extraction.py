@@ -57,7 +57,8 @@ OPTION = re.compile(
 """An option: its letter (one of two groups) and its value."""
 _TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox)\s*\{([^{}]*)\}")
 _BOXED_SENTENCE = re.compile(
-    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)", re.DOTALL
+    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)",
+    re.DOTALL,
 )
 _REMARK = re.compile(
     r"\s*(?:\\(?:q?quad|[,;: ])\s*)*\\text\{\s*\(?\s*(?:or\s+)?(?:approximately|approx\.?|about|roughly)\s*\}?"

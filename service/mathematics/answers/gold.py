@@ -63,8 +63,42 @@ _TYPESETTING = re.compile(
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
 _TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
 _SMALL_WORDS = frozenset(
-    "a an the is are was were be has have had gets get got so thus therefore hence it its of that then answer final"
-    " and we i he she they will would this".split()
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "has",
+        "have",
+        "had",
+        "gets",
+        "get",
+        "got",
+        "so",
+        "thus",
+        "therefore",
+        "hence",
+        "it",
+        "its",
+        "of",
+        "that",
+        "then",
+        "answer",
+        "final",
+        "and",
+        "we",
+        "i",
+        "he",
+        "she",
+        "they",
+        "will",
+        "would",
+        "this",
+    ]
 )
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
 _COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*[:=]\s*)(\S.*?)[.!\s*]*$", re.DOTALL)

@@ -132,8 +132,10 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
     if _LINE_MARK.search(before):
         if _MARK_BEHIND.match(text[match.end() : match.end() + 20]):
             return True
-        return int(match[0]) > 1 and _MARK_AT_END.match(text[match.end() : match.end() + 20]) is not None and _counts_up(
-            text[: match.start()], int(match[0]), line=True
+        return (
+            int(match[0]) > 1
+            and _MARK_AT_END.match(text[match.end() : match.end() + 20]) is not None
+            and _counts_up(text[: match.start()], int(match[0]), line=True)
         )
     return text[match.end() : match.end() + 1] in (".", ")") and _counts_up(text[: match.start()], int(match[0]))
 

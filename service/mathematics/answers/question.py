@@ -11,9 +11,9 @@ Not covered: paraphrases of the question, the same expression in another order.
 import re
 from functools import lru_cache
 
-from rewright.service.mathematics.answers.quantities import FORMULA
 from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.quantities import FORMULA
 from rewright.service.mathematics.answers.structure import split
 
 _WINDOW = 8_000

@@ -196,7 +196,9 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
                 costs.add("reading", 1, started)
             else:
                 judged = _judge(wanted, found, group.problem, costs, started)
-                seen[candidate] = judged if judged.verdict == "correct" else _or_letter_for_letter(gold, candidate, judged)
+                seen[candidate] = (
+                    judged if judged.verdict == "correct" else _or_letter_for_letter(gold, candidate, judged)
+                )
     return [seen[candidate] for candidate in group.candidates]
 
 
