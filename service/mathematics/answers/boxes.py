@@ -1,8 +1,8 @@
 r"""Boxed answers: where the boxes stand, which of them are one answer, and what is said beside them.
 
 Promises
-- Boxes in one sentence, or offered as alternatives, are the parts of one answer; those of numbered steps are not, nor is
-  one that the words behind it take back. Parts keep the names before them: `x=\boxed{3}` and `y=\boxed{-1}` are
+- Boxes in one sentence, or offered as alternatives, are the parts of one answer; those of numbered steps are not, nor
+  is one that the words behind it take back. Parts keep the names before them: `x=\boxed{3}` and `y=\boxed{-1}` are
   `x=3, y=-1`.
 - A box that is only spoken of ("put in \boxed{}", "as \boxed requested") is none. One that is empty says nothing.
 - A value offered beside the last box ("\boxed{5} or 7") is a further part, unless it is the same number.

@@ -35,6 +35,7 @@ MAX_PARTS = 64
 _MAX_DEPTH = 12
 
 _SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
+_BRACED_INDEX = re.compile(r"_\{(\w)\}")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -210,9 +211,9 @@ def _two_relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool
 def _assigned(relation: Node) -> tuple[str, str] | None:
     """Name and value of `name = … = value` or `value = name`."""
     if NAME.fullmatch(relation.parts[0]):
-        return relation.parts[0], relation.parts[-1]
+        return _BRACED_INDEX.sub(r"_\1", relation.parts[0]), relation.parts[-1]
     if len(relation.parts) == 2 and NAME.fullmatch(relation.parts[1]):
-        return relation.parts[1], relation.parts[0]
+        return _BRACED_INDEX.sub(r"_\1", relation.parts[1]), relation.parts[0]
     return None
 
 

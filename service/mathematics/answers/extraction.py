@@ -9,8 +9,8 @@ Policy, strongest first; the *last* statement wins, so that a candidate has one 
   "\boxed{5} is wrong"), only supposed or quoted from the question states no answer
   (`rewright.service.mathematics.answers.context`).
 - Serialised structures (JSON, YAML) state nothing (`rewright.service.mathematics.answers.serialised`).
-- A box that is an operand (`-\boxed{5}`, `\boxed{5} \cdot 10^3`) stands for the formula around it. Of an option with its
-  letter (`\textbf{(B)}\ 12`) the value counts, and the letter where letters are asked for.
+- A box that is an operand (`-\boxed{5}`, `\boxed{5} \cdot 10^3`) stands for the formula around it. Of an option with
+  its letter (`\textbf{(B)}\ 12`) the value counts, and the letter where letters are asked for.
 - Else, for a text that is short or one piece of mathematics, the text itself. Else the value that its prose ends in
   (`rewright.service.mathematics.answers.prose`, policy:extraction); in brackets or bold, the same
   (policy:bracket-answer).
@@ -27,7 +27,7 @@ from rewright.service.mathematics.answers.context import denied_inside, taken_ba
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS
 from rewright.service.mathematics.answers.prose import PROSE_WINDOW, last_value
 from rewright.service.mathematics.answers.quantities import FORMULA, without_money_signs
-from rewright.service.mathematics.answers.serialised import without_data
+from rewright.service.mathematics.answers.serialised import named_values, without_data
 from rewright.service.mathematics.answers.statements import describes, held_by, last_statement
 
 WINDOW = 50_000
@@ -86,7 +86,7 @@ class Found:
     sentence: str | None = None
 
 
-def find_answer(text: str, problem: str | None = None) -> Found | None:
+def find_answer(text: str, problem: str | None = None) -> Found | None:  # noqa: PLR0911 - a place each
     """The final answer, or None where the text states none. In prose, a value that `problem` states comes last."""
     tail = text[-WINDOW:]
     thought, _, after = tail.rpartition("</think>")
@@ -106,6 +106,8 @@ def find_answer(text: str, problem: str | None = None) -> Found | None:
         if found and stated is not None and not _replaces(stated, found[-1]):
             return _in_boxes(tail, found)
         return stated
+    if (pairs := named_values(tail)) is not None:
+        return Found(", ".join(pairs), stated=False)
     if is_bare(tail):
         return _without_label(without_stars(tail), stated=False)
     if _REFUSAL.search(tail[-200:]):
@@ -139,7 +141,9 @@ def _in_boxes(text: str, found: list[Box]) -> Found | None:
     content = _REMARK.sub(r" \\approx ", parts[0], count=1) if "\\text" in parts[0] else parts[0]
     if "\\approx" in content and content != parts[0]:
         content = re.sub(r"\\text\{\s*\)?\s*\}\s*$|[)}\s]+$", "", content)
-    return _without_label(_value_of_sentence(content), stated=True, whole=last.content)
+    return _without_label(
+        _value_of_sentence(content), stated=True, whole=last.content if parts[0] == last.content.strip() else None
+    )
 
 
 def _value_of_sentence(content: str) -> str:
@@ -168,6 +172,8 @@ def _stated(text: str, problem: str | None) -> Found | None:
         return None
     if _SIGNED.match(sentence):
         sentence = _SIGNED.sub("-", sentence, count=1)
+    if (pairs := named_values(sentence)) is not None:
+        return Found(", ".join(pairs), stated=True)
     plain = without_money_signs(sentence)
     if is_bare(sentence) and not (_IDEOGRAPH.search(plain) and re.search(r"\d", plain)):
         return _without_label(sentence, stated=True)

@@ -1,10 +1,10 @@
 r"""The gold answer: what `answer`, else `reference`, asks of a candidate.
 
 Policy
-- `answer` is taken whole. A box, a statement or one value in a plain sentence ("She has 12 left.") is that answer. Prose
-  with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences of words
-  alone ask for that text: the same words and values in the same order, small words, typesetting and the order of whole
-  clauses aside.
+- `answer` is taken whole. A box, a statement or one value in a plain sentence ("She has 12 left.") is that answer.
+  Prose with more in it ("Alice: 5, Bob: 7", "No, because 7 is odd", "5 if n is even and 7 if n is odd") and sentences
+  of words alone ask for that text: the same words and values in the same order; small words, typesetting and the order
+  of whole clauses aside.
 - The identical text in a box is right, whatever it is.
 - A reference without a box or statement at its end may state its answer at the start and prove it afterwards: "Answer:
   …", "We claim that the answer is …", "The minimum is …". Prose that ends in several values side by side ("12 cm long
@@ -17,14 +17,15 @@ Not covered: paraphrases; other languages than by the identical text.
 import re
 from dataclasses import dataclass
 
-from rewright.service.mathematics.answers.boxes import boxes, one_answer
-from rewright.service.mathematics.answers.context import taken_back
+from rewright.service.mathematics.answers.boxes import boxes
+from rewright.service.mathematics.answers.context import taken_back, visible
 from rewright.service.mathematics.answers.extraction import WINDOW, Found, find_answer, is_bare, without_stars
 from rewright.service.mathematics.answers.multiple_choice import gold_letter, option_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, is_words, normalise
 from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.prose import last_value, numbers_of
 from rewright.service.mathematics.answers.quantities import FORMULA, Value, values
+from rewright.service.mathematics.equations.words import words
 
 _HEAD = 400
 _NEAR_END = 300
@@ -58,56 +59,26 @@ _COMPUTES = re.compile(
     re.IGNORECASE,
 )
 _TYPESETTING = re.compile(
-    r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]|[$*_`~{}\"“”]"
+    r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]"
+    r"|[$*_`~{}\"“”]"
 )
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
 _TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
-_SMALL_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "has",
-        "have",
-        "had",
-        "gets",
-        "get",
-        "got",
-        "so",
-        "thus",
-        "therefore",
-        "hence",
-        "it",
-        "its",
-        "of",
-        "that",
-        "then",
-        "answer",
-        "final",
-        "and",
-        "we",
-        "i",
-        "he",
-        "she",
-        "they",
-        "will",
-        "would",
-        "this",
-    ]
+_SMALL_WORDS = words(
+    """
+    a an the is are was were be has have had gets get got so thus therefore hence it its of that this then answer final
+    and we i he she they will would
+    """
 )
+_WORD = re.compile(r"[^\W\d_]{2}")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
-_COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*[:=]\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
+_COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?!=)\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """`text`: the answer, as found. `letter`: where it is a choice; with `option`, its text is right as well. `prose`: it
-    asks for this text as a whole. `raw`: what was given, where identical text is right."""
+    """`text`: the answer, as found. `letter`: where it is a choice; with `option`, its text is right as well. `prose`:
+    it asks for this text as a whole. `raw`: what was given, where identical text is right."""
 
     text: str
     letter: str | None = None
@@ -245,19 +216,24 @@ def _tokens(plain: str) -> tuple[str, ...]:
     return tuple(token.replace(",", "") for token in _TOKEN.findall(plain) if token not in _SMALL_WORDS)
 
 
-def repeats(gold: Gold, candidate: str) -> bool:
-    """The last box of the candidate holds what was given as the answer, letter for letter."""
+def repeats(gold: Gold, found: Found | None, candidate: str) -> bool:
+    """The candidate's answer is what was given as the gold, letter for letter; a box may even hold a denial then."""
     if not gold.raw or gold.raw not in candidate:
         return False
-    tail = candidate[-WINDOW:]
+    if found is not None:
+        return found.stated and gold.raw.split() in (found.text.split(), (found.sentence or "").split())
+    tail = visible(candidate[-WINDOW:])
     boxed = boxes(tail)
-    if not boxed or boxed[-1].content.split() != gold.raw.split() or len(one_answer(tail, boxed)) > 1:
+    if not boxed or boxed[-1].content.split() != gold.raw.split() or _WORD.search(gold.raw) is None:
         return False
     return not taken_back(tail, boxed[-1].start, boxed[-1].end)
 
 
-def ends_in_words(gold: str, candidate: str) -> bool:
-    """For gold answers of words: the candidate's last sentence ends in them, as what it says of its subject or in bold."""
+def ends_in_words(gold: str, found: Found | None, candidate: str) -> bool:
+    """For gold answers of words, where the candidate states none: its last sentence ends in them, as what it says of
+    its subject or in bold."""
+    if found is not None and found.stated:
+        return False
     wanted = normalise(gold)
     if not is_words(wanted):
         return False

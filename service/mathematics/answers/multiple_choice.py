@@ -12,7 +12,8 @@ from rewright.service.mathematics.answers.extraction import OPTION, Found
 
 _WINDOW = 2_000
 _GOLD = re.compile(
-    r"[\s$]*+(?:(?i:option|choice)[\s_])?(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
+    r"[\s$]*+(?:(?i:option|choice)[\s_])?"
+    r"(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"answer is\s*\(([A-Z])\)")
@@ -54,7 +55,7 @@ def gold_letter(answer: str) -> str | None:
 
 
 def option_letter(text: str) -> str | None:
-    """The letter of an option that stands with its value (`\textbf{(B)}\ 12`, `C. 1-i`); None for everything else."""
+    r"""The letter of an option that stands with its value (`\textbf{(B)}\ 12`, `C. 1-i`); None for everything else."""
     option = OPTION.fullmatch(text[:500])
     return option[1] or option[2] if option is not None else None
 

@@ -84,7 +84,7 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:
         return Ending("-" + chosen.text, sentence)
     if _PART_OF_MORE.search(before):
         return Ending(before + chosen.text, sentence)
-    if (listed := _LISTED_BEFORE.search(before)) and listed[1] != chosen.text:
+    if (listed := _LISTED_BEFORE.search(text[max(0, chosen.start - 80) : chosen.start])) and listed[1] != chosen.text:
         return Ending(f"{listed[1] or listed[2]}, {chosen.text}", sentence)
     return Ending(chosen.text, sentence)
 
@@ -133,10 +133,11 @@ def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[s
     if anchor is None:
         return None
     before = numbers_of(text[: members[anchor].end]) if by_equals and anchor + 1 < len(members) else frozenset()
-    for value in reversed(members[anchor + 1 :]):
+    for place in range(len(members) - 1, anchor, -1):
+        value = members[place]
         if by_equals and not _is_known(value, known) and not _is_known(value, before):
             return value
-        if _LEADS_ON.search(text[members[anchor].end : value.start]):
+        if _LEADS_ON.search(text[members[place - 1].end : value.start]):
             return value
     return members[anchor]
 

@@ -161,9 +161,8 @@ def _measured(text: str, match: re.Match[str]) -> Value:
     number = match[0].strip()
     if scale := _SCALE.match(text[end : end + 12]):
         return Value(start, end + scale.end(), f"{number} {scale[0][1:]}")
-    if ratio := _RATIO.match(text[end : end + 24]):
-        if _OF_RATIOS.search(text[max(0, start - 100) : start]):
-            return Value(start, end + ratio.end(), f"{number}:{ratio[1]}")
+    if (ratio := _RATIO.match(text[end : end + 24])) and _OF_RATIOS.search(text[max(0, start - 100) : start]):
+        return Value(start, end + ratio.end(), f"{number}:{ratio[1]}")
     unit = _MEASURED.match(text[end : end + 30])
     if unit is None:
         return Value(start, end, number)

@@ -23,6 +23,9 @@ _YAML_LINE = re.compile(
 )
 _YAML_ITEM = re.compile(r"[ \t]*-[ \t]+[^\s:]+[ \t]*")
 _INI_LINE = re.compile(r"[ \t]*(?:\[[\w. -]{1,100}\]|[A-Za-z_][\w.-]*[ \t]*=[^\n]*)")
+_PAIR = re.compile(r"[-*•]?\s*[A-Za-z_][\w ]{0,30}+[:=]\s*[-+]?[\w.$%/]{1,30}\s*(?:[A-Za-z]{1,12})?")
+_BETWEEN_PAIRS = re.compile(r"[,;&\n]")
+_LONGEST_PAIRS = 2_000
 _LIST = re.compile(r"\[\s*(?:[\"'{\[]|true\b|false\b|null\b|None\b|True\b|False\b)")
 
 
@@ -33,6 +36,15 @@ def without_data(text: str) -> str:
     if "```" in text:
         text = _FENCED.sub(" ", text)
     return _without_objects(text) if '":' in text or "':" in text or _OBJECT.search(text) else text
+
+
+def named_values(text: str) -> list[str] | None:
+    """The pairs of a text that is two plain values or more with their names, and nothing else: lines (`a = 1`), a list
+    (`first: 41, second: 42`) or a query (`a=1&b=42`). They are one answer in several parts. None for other texts."""
+    if len(text) > _LONGEST_PAIRS:
+        return None
+    pairs = [pair.strip() for pair in _BETWEEN_PAIRS.split(text.strip().lstrip("?")) if pair.strip()]
+    return pairs if len(pairs) > 1 and all(_PAIR.fullmatch(pair) for pair in pairs) else None
 
 
 def _is_lines(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 _LINE_STATEMENT = re.compile(
     r"\n[ \t]{0,20}(?:####(?=[ \t]*\S)|[*_]{0,3}A[*_]{0,3}[ \t]*:|(?i:solution|correct\s+choice)[ \t]*:(?=[ \t]*\S)"
     r"|(?:Final\s)?Answer\b(?=\s?[$\\]|\s\(?[A-J]\)?[.\s]*(?:\n|\Z))"
-    r"|[#*_ ]{0,8}(?:(?:The\s)?(?i:final\s)?Answer|FINAL ANSWER|ANSWER)[*_:. ]{0,8}\n)"
+    r"|[#*_ ]{0,8}(?:(?:The\s)?(?i:final\s)?Answer|FINAL ANSWER|ANSWER)[*_:. ]{0,8}(?=\n))"
 )
 _STATEMENT = re.compile(
     r"(?<![A-Za-z])[aA](?:(?i:nswers?)(?:\b|(?=_))(?:[*_]{0,3}\s?[:=]"

@@ -148,8 +148,6 @@ _VERBS = (
     r"|buys?|sells?|gives?|contains?|weighs?|totals?"
 )
 _ANNOUNCED = re.compile(rf"(?:\b(?:{_VERBS})|[a-z]:|[a-z]\s*=)\s*\}}\s*|(?<=\}})\s*=\s*")
-    r"(?:\b(?:is|are|equals|be|makes?|made|earns?|needs?|has|have|had|costs?|gets?|takes?|pays?|spends?|saves?|receives?|uses?|buys?|sells?|gives?|contains?|weighs?|totals?)|[a-z]:|[a-z]\s*=)\s*\}\s*|(?<=\})\s*=\s*"
-)
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _OF_A_SENTENCE = re.compile(r"\b(?:is|are|was|and|has|have|equals)\b", re.IGNORECASE)
 _SENTENCE = re.compile(

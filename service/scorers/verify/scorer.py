@@ -197,7 +197,7 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
             else:
                 judged = _judge(wanted, found, group.problem, costs, started)
                 seen[candidate] = (
-                    judged if judged.verdict == "correct" else _or_letter_for_letter(gold, candidate, judged)
+                    judged if judged.verdict == "correct" else _or_letter_for_letter(gold, found, candidate, judged)
                 )
     return [seen[candidate] for candidate in group.candidates]
 
@@ -210,7 +210,7 @@ def _judge_words(gold: Gold, found: Found | None, candidate: str) -> _Judged:
         if chosen is not None:
             return _Judged("correct" if chosen == gold.letter and not _another_value(gold, found) else "wrong", chosen)
         return _Judged("no_answer" if found is None else "wrong", shown)
-    right = same_prose(gold.text, found, candidate) or repeats(gold, candidate)
+    right = same_prose(gold.text, found, candidate) or repeats(gold, found, candidate)
     return _Judged("correct" if right else "no_answer" if found is None else "wrong", shown)
 
 
@@ -227,9 +227,11 @@ def _another_value(gold: Gold, found: Found | None) -> bool:
     return mine is not None and yours is not None and not numbers_equal(mine, yours)
 
 
-def _or_letter_for_letter(gold: Gold, candidate: str, judged: _Judged) -> _Judged:
+def _or_letter_for_letter(gold: Gold, found: Found | None, candidate: str, judged: _Judged) -> _Judged:
     """What is not right by value may be by its very text."""
-    if repeats(gold, candidate) or ends_in_words(gold.text, candidate):
+    if judged.verdict == "correct":
+        return judged
+    if repeats(gold, found, candidate) or ends_in_words(gold.text, found, candidate):
         return _Judged("correct", judged.extracted or gold.text[:_SHOWN])
     return judged
 
