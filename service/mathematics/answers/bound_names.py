@@ -3,7 +3,7 @@ r"""Names that mean nothing outside: the x of `f(x) = 2x \text{ for all } x`, th
 Policy
 - "for all x" and `x \in \mathbb{R}` behind an answer are left out; a condition (`for x > 0`) is part of it.
 - The argument of a function may have any name, if it has it throughout. So may an integer that both answers bind to
-  the integers, or that is one of j, k, l, m, n beside π, where it is bound or not (`n\pi` is `x = k\pi`).
+  the integers, or that is one of j, k, l, m, n beside π or degrees, where it is bound or not (`n\pi` is `x = k\pi`).
 """
 
 import re
@@ -12,7 +12,10 @@ _NAMES = r"(?P<names>[A-Za-z](?:,[A-Za-z])*)"
 _DOMAIN = r"\\in\s?(?:\\mathbb|\\text)?\{?(?P<domain>[ZRQNC])\}?(?P<half>\^?\{?[+*]\}?)?"
 _FOR = r"[,;(]*\\text\{[,(]?\s*(?:for|where|with)"
 _EVERY = r"(?:all|every|any|each|arbitrary|an?|(?P<some>some))"
-_KIND = r"(?P<kind>real(?: numbers?| values?)?|integers?(?: values?)?|values? of)"
+_KIND = (
+    r"(?P<kind>(?:(?:positive|negative|non-?negative|natural|complex|rational|nonzero) )?"
+    r"(?:reals?|integers?|constants?|numbers?|values? of)(?: numbers?| values?| constants?)?)"
+)
 _TAILS = [
     re.compile(pattern)
     for pattern in (
@@ -24,9 +27,13 @@ _TAILS = [
         rf"{_FOR} (?P<names>[a-zA-Z]) is (?:any|an) (?P<kind>integer)\)?\}}$",
     )
 ]
+_MULTIPLES = re.compile(r"\\\{([^{}|:]{1,80})(?:\\mid|\||:) ?([a-z])\\in\s?(?:\\mathbb|\\text)?\{?Z\}?\\\}")
+_INTEGERS = re.compile(r"integers?(?: values?)?")
+_EVERYWHERE = re.compile(r"(?:reals?(?: numbers?| values?)?|values? of)?")
 _FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z](?:,[A-Za-z])*)\)=")
 _SYMBOL = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _INTEGER_NAMES = frozenset("jklmn")
+_PERIODS = ("\\pi", "\\text{degree}")
 _LONGEST = 400
 
 
@@ -47,29 +54,32 @@ def with_names_of(gold: str, prediction: str) -> tuple[str, str]:
         return mine, yours
     if my_integer and your_integer:
         return mine, _renamed(yours, [your_integer], [my_integer])
-    if "\\pi" in mine and "\\pi" in yours:
+    if any(period in mine and period in yours for period in _PERIODS):
         names, their_names = _integers(mine, my_integer), _integers(yours, your_integer)
         if len(names) == len(their_names) == 1:
             return mine, _renamed(yours, list(their_names), list(names))
-    if (my_integer or your_integer) and not ("\\pi" in mine and "\\pi" in yours):
+    elif my_integer or your_integer:
         return gold, prediction  # all odd numbers are not 2k+1 for one k
     return mine, yours
 
 
 def _unbound(text: str) -> tuple[str, str | None]:
     """The answer without what binds a name, and the name where it is an integer."""
+    if multiples := _MULTIPLES.fullmatch(text):
+        return multiples[1], multiples[2]
     for pattern in _TAILS:
         match = pattern.search(text)
         if match is None or not match.start():
             continue
         body = text[: match.start()].rstrip(",;(").strip()
-        said = {"kind": None, "domain": None, "half": None, "some": None} | match.groupdict()
-        integer = "integer" in (said["kind"] or "") or (said["domain"] == "Z" and not said["half"])
-        if integer and len(said["names"]) == 1:
-            return body, said["names"]
-        if said["some"]:
+        said = match.groupdict()
+        kind, domain = said.get("kind") or "", None if said.get("half") else said.get("domain")
+        if (_INTEGERS.fullmatch(kind) or domain == "Z") and len(match["names"]) == 1:
+            return body, match["names"]
+        if said.get("some") and "constant" not in kind:
             return text, None
-        if _FUNCTION.match(body) or (said["domain"] in (None, "R") and not said["half"]):
+        everywhere = _EVERYWHERE.fullmatch(kind) and domain in (None, "R") and not said.get("half")
+        if _FUNCTION.match(body) or "constant" in kind or everywhere:
             return body, None
     return text, None
 

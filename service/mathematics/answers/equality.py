@@ -167,7 +167,7 @@ def _exact_ends(relation: Node, leaf: Leaf) -> list[tuple[str, bool | None]]:
     groups = split(relation.text, "\\approx")
     if not all(groups):
         return []
-    if NAME.fullmatch(groups[0]):
+    if NAME.fullmatch(groups[0]) and groups[0] != "e":
         groups = [f"{groups[0]}={groups[1]}", *groups[2:]]
     found: list[tuple[str, bool | None]] = []
     ends = [(groups[0], groups[1:])]

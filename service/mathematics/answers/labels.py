@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rewright.service.mathematics.answers.structure import Node, read, split
 
 NAME = re.compile(
-    r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
+    r"(?:(?!\\pi(?![A-Za-z]))\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
     r"|\([A-Za-z](?:,[A-Za-z])+\)|[A-Z]{1,4}(?:_\{?\w+\}?)?(?:[:/][A-Z]{1,4}(?:_\{?\w+\}?)?)?"
     r"|[a-z](?::[a-z])+|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )

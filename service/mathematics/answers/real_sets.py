@@ -24,6 +24,7 @@ _SIGNAL = re.compile(r"[<>]|\\(?:le|ge|ne|in|notin|cup|cap|setminus|mid|mathbb)(
 _NAME = re.compile(
     r"[A-Za-z](?:_(?:\w|\{\w+\}))?(?:\([A-Za-z]\))?|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|sigma|rho|tau)"
 )
+_SIZE = re.compile(rf"\|({_NAME.pattern})\|")
 _INTERVAL = re.compile(r"([(\[\]])(.*)([)\]\[])", re.DOTALL)
 _REALS = re.compile(r"\\mathbb\{R\}(?:\^\{?([+*-])\}?|_\{?([<>]|\\[lg]e|\+)0?\}?)?")
 _ALL_REALS = re.compile(
@@ -104,8 +105,6 @@ def _read(text: str, depth: int) -> _Set:  # noqa: PLR0911 - one way of writing 
         return listed
     if len(signs := signs_apart(text)) > 1 and "\\ne" in text:
         return _joined([_read(sign, depth - 1) for sign in signs], _common)
-    if text.startswith("\\{") and text.endswith("\\}"):
-        return _in_braces(text[2:-2], depth)
     node = read(text)
     if node.kind == "relation":
         return _relation(node.parts, node.marks, depth)
@@ -113,6 +112,8 @@ def _read(text: str, depth: int) -> _Set:  # noqa: PLR0911 - one way of writing 
         parts = split(text, operator)
         if len(parts) > 1:
             return _joined([_read(part, depth - 1) for part in parts], combined)
+    if text.startswith("\\{") and text.endswith("\\}"):
+        return _in_braces(text[2:-2], depth)
     if reals := _REALS.match(text):
         return _reals(reals, text[reals.end() :], depth)
     if (words := _ALL_REALS.fullmatch(text)) is not None:
@@ -177,13 +178,17 @@ def _relation(parts: Sequence[str], marks: Sequence[str], depth: int) -> _Set:
         raise Unreadable
     closed = [mark == "\\le" for mark in marks]
     names = [_NAME.fullmatch(part) is not None for part in parts]
+    size = _SIZE.fullmatch(parts[1])
+    if len(parts) == 3 and size:
+        sides = [_of_size(size[1], parts[0], False, closed[0]), _of_size(size[1], parts[2], True, closed[1])]
+        return _joined(sides, _common)
     if len(parts) == 3 and names[1]:
         return _Set(parts[1], (_Piece(_end(parts[0]), closed[0], _end(parts[2]), closed[1]),))
     if len(parts) == 3:
         raise Unreadable
     name, value = (parts[0], parts[1]) if names[0] else (parts[1], parts[0])
     below = names[0]
-    if size := re.fullmatch(rf"\|({_NAME.pattern})\|", parts[0]) or re.fullmatch(rf"\|({_NAME.pattern})\|", parts[1]):
+    if size := _SIZE.fullmatch(parts[0]) or size:
         return _of_size(size[1], parts[1] if parts[0] == size[0] else parts[0], parts[0] == size[0], closed[0])
     if not (names[0] or names[1]):
         raise Unreadable

@@ -44,23 +44,26 @@ def with_ended_functions(text: str) -> str:
 def _argument_end(text: str, start: int) -> int:
     """Where the factors that stand side by side from `start` on end."""
     end = start + 1 if text[start : start + 1] == "-" else start
-    if text[end : end + 1] == "|" and (closing := text.find("|", end + 1)) > 0:
-        return closing + 1
+    if text[end : end + 1] == "|" and (bar := text.find("|", end + 1)) > 0:
+        return bar + 1
     while factor := _FACTOR.match(text, end):
-        place = factor.end()
+        place: int | None = factor.end()
         for _ in range(2 if factor["braced"] == "\\frac" else int(factor["braced"] is not None)):
-            closing = closing_brace(text, place) if text[place : place + 1] == "{" else None
-            if closing is None:
-                return end
-            place = closing + 1
-        while power := _POWER.match(text, place):
-            place = power.end()
-            if text[place : place + 1] == "{":
-                if (closing := closing_brace(text, place)) is None:
-                    return end
-                place = closing + 1
+            place = _behind_braces(text, place)
+        while place is not None and (power := _POWER.match(text, place)):
+            place = _behind_braces(text, power.end()) if text[power.end() : power.end() + 1] == "{" else power.end()
+        if place is None:
+            return end
         end = place
     return end
+
+
+def _behind_braces(text: str, place: int | None) -> int | None:
+    """The place behind the braces that open at `place`; None where none do, or none close."""
+    if place is None or text[place : place + 1] != "{":
+        return None
+    closing = closing_brace(text, place)
+    return None if closing is None else closing + 1
 
 
 def with_capitals_apart(gold: str, prediction: str) -> tuple[str, str]:

@@ -53,6 +53,7 @@ FIRST = steps(
     SPACE_RUNS,
     # A dollar sign that stands alone is money, two are the ends of a formula.
     ("$", r"^\s*\\?\$\s*([0-9][0-9.,{}]*)\s*$", r"\1 \\text{dollar}"),
+    ("$", r"\\?\$", ""),
 )
 RAISED = steps(
     ("", r"[⁺⁻⁰¹²³⁴-⁹]+", lambda m: "^{" + m[0].translate(_RAISED) + "}"),
@@ -65,10 +66,9 @@ BACKSLASHES = steps(
     # Text that was escaped once too often: \\frac for \frac, a literal \n for a new line.
     ("\\\\", r"\\\\(?=(?:[dtc]?frac|boxed|sqrt|left|right|text|pi|cdot|times)(?![a-z])|%)", r"\\"),
     ("\\n", r"\\n(?![A-Za-z])", " "),
-    ("\\$", r"\\\$", ""),
     ("\\", r"^\s*\\(?:approx|to|rightarrow|Rightarrow)(?![a-z])(?!=)", ""),
     ("\\", r"(?<!\\)\\[()\[\]]", " "),
-    ("\\", r"\\(?:left|right|[bB]igg?[lr]?)(?![a-z])\.?", ""),
+    ("\\", r"\\(?:left|right|middle|ensuremath|[bB]igg?[lrm]?)(?![a-z])\.?", ""),
     ("\\", _SIZES, ""),
     ("color", _COLOURS, ""),
     (",\\!", r"(?<=[0-9],)\\!(?=[0-9]{3})", ""),
@@ -112,13 +112,13 @@ BACKSLASHES = steps(
     ),
     ("matrix", r"\\begin\{(?:[bB]|small)?matrix\}", r"\\begin{pmatrix}"),
     ("matrix", r"\\end\{(?:[bB]|small)?matrix\}", r"\\end{pmatrix}"),
+    ("\\underline", r"\\underline\{\s*(-?[0-9.,]+)\s*\}", r"\1"),
     ("array", r"[(\[]\s*\\begin\{array\}\{[clr|]*\}", r"\\begin{pmatrix}"),
     ("array", r"\\end\{array\}\s*[)\]]", r"\\end{pmatrix}"),
     ("pmatrix", r"[(\[]\s*(\\begin\{pmatrix\}(?:[^\\]|\\(?!begin|end))*\\end\{pmatrix\})\s*[)\]]", r"\1"),
 )
 """For texts with a backslash."""
 PLAIN = steps(
-    ("$", r"\$", ""),
     ("=", r"^\s*=(?!=)", ""),
     ("~", "~", " "),
     (

@@ -33,9 +33,12 @@ _SYNONYMS = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=10_000)
 def split_unit(text: str) -> tuple[str, str | None]:
     """Value and unit of a normalised text; the unit is None where there is none, or nothing before it to measure."""
+    return _short_split(text) if len(text) <= 200 else _split_unit(text)
+
+
+def _split_unit(text: str) -> tuple[str, str | None]:
     match = _UNIT.search(text[-120:]) if text[-1:].isalpha() or text[-1:] in ("}", "2", "3") else None
     if match is None:
         return text, None
@@ -50,6 +53,9 @@ def split_unit(text: str) -> tuple[str, str | None]:
     if value.endswith("\\text{degree}"):
         value, written = value.removesuffix("\\text{degree}"), "degree " + written  # of Celsius or Fahrenheit
     return value, _unit(written, (match[4] or "").strip("{}^"))
+
+
+_short_split = lru_cache(maxsize=10_000)(_split_unit)
 
 
 def _unit(written: str, power: str) -> str:

@@ -45,20 +45,26 @@ NO_UNIT = re.compile(rf"(?<![a-z])(?:{_NUMBER_WORDS}|{_OPERATORS}|{_DENIALS}|{_C
 _SQUARED_UNIT = re.compile(r"(?<=[a-z]) (?:squared|cubed)$")
 _TURNED = re.compile(r"\b(?:half|third|quarter|square|cube|multiple|factor|log|logarithm) of\b", re.IGNORECASE)
 
-_VALUE = r"(?<![\w.,])([0-9]+(?:\.[0-9]+)?)\s*(?:\\text\{\s*)?"
+_VALUE = r"(?<![\w.,])([0-9]+(?:\.[0-9]+)?)\s*(?P<opened>\\text\{\s*)?"
+_CLOSED = r"(?(opened)\s*(?P<closed>\})?)"
 _ABOUT = r"(?:approximately|approx\.?|about|roughly|nearly|around)(?:\s+equal\s+to)?\s*:?"
 
 
 def _scaled(amount: re.Match[str]) -> str:
     """1.25 million as 1250000, exactly."""
     value = Fraction(amount[1]) if len(amount[1]) < 30 else Fraction(1, 3)
-    for scale in amount[2].split():
+    for scale in amount["scale"].split():
         value *= _SCALES[scale.removesuffix("s")]
-    return f"{value.numerator} " if value.denominator == 1 else amount[0]
+    return f"{value.numerator} {_reopened(amount)}" if value.denominator == 1 else amount[0]
 
 
 def _parts(amount: re.Match[str]) -> str:
-    return f"\\frac{{{amount[1]}}}{{{_PARTS[amount[2].lower().removesuffix('s')]}}}"
+    return f"\\frac{{{amount[1]}}}{{{_PARTS[amount['part'].lower().removesuffix('s')]}}}{_reopened(amount)}"
+
+
+def _reopened(amount: re.Match[str]) -> str:
+    """The rest of `5 \\text{ hundred dollars}` is text still."""
+    return "\\text{ " if amount["opened"] and not amount["closed"] else ""
 
 
 def _based(amount: re.Match[str]) -> str:
@@ -72,14 +78,14 @@ _WORDS = steps(
     (
         "dollar",
         _VALUE + r"dollars?\s*(?:,?\s*and\b)?\s*\}?\s*([0-9]{1,2})\s*(?:\\text\{\s*)?cents?\b\s*\}?\s*$",
-        lambda m: f"{m[1]}.{m[2]:0>2} \\text{{dollar}}" if "." not in m[1] else m[0],
+        lambda m: f"{m[1]}.{m[3]:0>2} \\text{{dollar}}" if "." not in m[1] else m[0],
     ),
     ("th", r"(?<=[0-9])(?:\^\{\s*\\text\{th\}\s*\}|\^\{th\}|\^\\text\{th\}|\s*\\text\{\s*th\s*\}|th\b)", ""),
     ("", r"(?<=[0-9])(?:\^\{\s*\\text\{(?:st|nd|rd)\}\s*\}|\^\{(?:st|nd|rd)\}|\^\\text\{(?:st|nd|rd)\})", ""),
     ("", r"(?<=[0-9])(?:\s*\\text\{\s*(?:st|nd|rd)\s*\}|(?:st|nd|rd)\b)", ""),
-    ("", _VALUE + rf"({_SCALE_WORDS}s?(?:\s+{_SCALE_WORDS}s?)*)\b\s*\}}?", _scaled),
-    ("", rf"(?i){_VALUE}((?:{_PART_WORDS})s|halves)\b\s*\}}?", _parts),
-    ("", rf"(?i)(?<![\w.,])(1)\s*(?:\\text\{{\s*)?({_PART_WORDS}|half)\b\s*\}}?", _parts),
+    ("", _VALUE + rf"(?P<scale>{_SCALE_WORDS}s?(?:\s+{_SCALE_WORDS}s?)*)\b{_CLOSED}", _scaled),
+    ("", rf"(?i){_VALUE}(?P<part>(?:{_PART_WORDS})s|halves)\b{_CLOSED}", _parts),
+    ("", rf"(?i)(?<![\w.,])(1)\s*(?P<opened>\\text\{{\s*)?(?P<part>{_PART_WORDS}|half)\b{_CLOSED}", _parts),
     (
         "",
         r"(?<=[0-9])\s*(?:\\text\{\s*|\s)(squared|cubed|factorial)\b\s*\}?",
@@ -92,10 +98,10 @@ _WORDS = steps(
     ),
     (
         "b",
-        _VALUE + r"(?:basis\s+points?|bps?)\b\s*\}?",
-        r"\\frac{\1}{100}%",
+        _VALUE + rf"(?:basis\s+points?|bps?)\b{_CLOSED}",
+        lambda m: f"\\frac{{{m[1]}}}{{10000}}{_reopened(m)}",
     ),
-    ("mill", _VALUE + r"per\s+mille?\b\s*\}?", r"\\frac{\1}{10}%"),
+    ("mill", _VALUE + rf"per\s+mille?\b{_CLOSED}", lambda m: f"\\frac{{{m[1]}}}{{1000}}{_reopened(m)}"),
     ("", r"(?i)\s*\\text\{\s*(?:percentage\s+points?|percent|pct|percentage)\s*\}", "%"),
     ("", r"(?i)(?<=[0-9}])\s*(?:percentage\s+points?|percentage|percent|pct)\b", "%"),
     (
@@ -137,7 +143,11 @@ _CONJUNCTIONS = steps(
 _NUMBER_IN_TEXT = re.compile(r"(?<![0-9.,}])\s*\\text\{\s*([-+]?[0-9][0-9.,/]*)\s*\}(?![0-9.])")
 _NEGATIVE = re.compile(r"^(\s*|.{0,80}=\s*)(?:\\text\{\s*(?:negative|minus)\s*\}|(?:negative|minus)\s)\s*(?=[0-9\\(])")
 _NEGATIVE_IN_TEXT = re.compile(r"^\s*\\text\{\s*(?:negative|minus)\s+([0-9][0-9.,/]*)\s*\}\s*$")
-_ANNOUNCED = re.compile(r"(?:\b(?:is|are|equals|be)|[a-z]:|[a-z]\s*=)\s*\}\s*|(?<=\})\s*=\s*")
+_VERBS = (
+    r"is|are|equals|be|makes?|made|earns?|needs?|has|have|had|costs?|gets?|takes?|pays?|spends?|saves?|receives?|uses?"
+    r"|buys?|sells?|gives?|contains?|weighs?|totals?"
+)
+_ANNOUNCED = re.compile(rf"(?:\b(?:{_VERBS})|[a-z]:|[a-z]\s*=)\s*\}}\s*|(?<=\}})\s*=\s*")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _OF_A_SENTENCE = re.compile(r"\b(?:is|are|was|and|has|have|equals)\b", re.IGNORECASE)
 _SENTENCE = re.compile(
