@@ -57,7 +57,7 @@ OPTION = re.compile(
 """An option: its letter (one of two groups) and its value."""
 _TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox)\s*\{([^{}]*)\}")
 _BOXED_SENTENCE = re.compile(
-    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)",
+    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be|has|have|had|gets?|got|costs?|needs?|takes?|earns?|makes?|pays?|saves?)\s|\s*[:=：]\s*)(.+)",
     re.DOTALL,
 )
 _REMARK = re.compile(

@@ -62,8 +62,9 @@ _TYPESETTING = re.compile(
     r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]"
     r"|[$*_`~{}\"“”]"
 )
+_SO_IN_CHINESE = re.compile(r"^\s*(?:所以|因此|综上(?:所述)?|故|即|答|则)[，,：:\s]*")
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
-_TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
+_TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’。，：；！？、]")
 _SMALL_WORDS = words(
     """
     a an the is are was were be has have had gets get got so thus therefore hence it its of that this then answer final
@@ -71,6 +72,8 @@ _SMALL_WORDS = words(
     """
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
+_LONG_WORD = re.compile(r"[^\W\d_]{4}|[^\x00-\x7f\W]{2}")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
 _COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?!=)\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
 
@@ -201,7 +204,7 @@ def same_prose(gold: str, found: Found | None, candidate: str) -> bool:
 
 def _clauses(text: str) -> list[tuple[str, ...]]:
     """The tokens of a text that matter, clause by clause; clauses that each hold words and values are sorted."""
-    plain = _TYPESETTING.sub(" ", text[:MAX_CHARACTERS]).casefold()
+    plain = _SO_IN_CHINESE.sub("", _TYPESETTING.sub(" ", text[:MAX_CHARACTERS]))
     whole = _tokens(plain)
     if any(bracket in plain for bracket in "([|"):
         return [whole]
@@ -213,7 +216,17 @@ def _clauses(text: str) -> list[tuple[str, ...]]:
 
 
 def _tokens(plain: str) -> tuple[str, ...]:
-    return tuple(token.replace(",", "") for token in _TOKEN.findall(plain) if token not in _SMALL_WORDS)
+    """Letters of one or two are symbols, whose case matters."""
+    tokens = (token.casefold() if len(token) > 2 or token in ("No",) else token for token in _TOKEN.findall(plain))
+    return tuple(token.replace(",", "") for token in tokens if token.casefold() not in _SMALL_WORDS)
+
+
+def says(gold: Gold, found: Found | None, candidate: str) -> bool:
+    """What is not right by value is so by its text: letter for letter, or where the gold has words, by those."""
+    if repeats(gold, found, candidate) or ends_in_words(gold.text, found, candidate):
+        return True
+    in_words = _LONG_WORD.search(_COMMAND.sub(" ", gold.raw)) is not None
+    return in_words and same_prose(gold.raw, found, candidate)
 
 
 def repeats(gold: Gold, found: Found | None, candidate: str) -> bool:

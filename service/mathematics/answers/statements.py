@@ -22,9 +22,9 @@ _STATEMENT = re.compile(
 )
 _FOREIGN_STATEMENT = re.compile(
     r"(?i:\bcorrection\s*:|réponse\s+(?:finale\s+)?(?:est|:)|respuesta\s+(?:final\s+)?es|risposta\s+è|resposta\s+é)"
-    r"|答案?(?:是|为|：|:|应?选)|[故应]选|答え?[はＧ：:]|[Оо]твет\s*[:—-]"
+    r"|答案?(?:是|为|：|:|应?选)|[故应]选|选(?=[:：\s$\\(（]{0,4}(?:text\{)?[A-Z])|答え?[はＧ：:]|[Оо]твет\s*[:—-]"
 )
-_FOREIGN = ("orrection", "éponse", "espuesta", "isposta", "esposta", "答", "故选", "应选", "твет")
+_FOREIGN = ("orrection", "éponse", "espuesta", "isposta", "esposta", "答", "选", "твет")
 _CHECKS = re.compile(
     r"\b(?:check|verif(?:y|ies|ied)|confirm|test|validate|double-check)\w*\s+(?:that\s+|if\s+|whether\s+)?"
     r"(?:(?:our|the|this|my|your)\s+)?(?:final\s+)?$",
