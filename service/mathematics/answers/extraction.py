@@ -50,7 +50,7 @@ _FUNCTIONS = re.compile(
     r"(?:sqrt|(?:a|arc)?(?:sin|cos|tan)h?|theta|alpha|beta|gamma|delta|lambda|omega|sigma)", re.IGNORECASE
 )
 OPTION = re.compile(
-    r"[\s$]*(?:\\(?:textbf|text|mathrm|mathbf|textrm|bf)\s*\{\s*)?(?:\(([A-J])\)[.:]?|([A-J])[.)])\s*\}?"
+    r"[\s$]*(?:\\(?:textbf|text|mathrm|mathbf|textrm|bf)\s*\{\s*)?(?:\(([A-J])\)[.:]?|([A-J])[.)])\s*+\}?+"
     r"(?:\s|\\[ ,;:!]|\\q?quad(?![a-z])|~|[.$])*+(?!\s)(?![\s\S]{0,200}(?:\([A-J]\)|\b[A-J][.)]))(.+)",
     re.DOTALL,
 )

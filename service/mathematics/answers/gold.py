@@ -28,6 +28,7 @@ from rewright.service.mathematics.answers.quantities import FORMULA, Value, valu
 from rewright.service.mathematics.equations.words import words
 
 _HEAD = 400
+_LEAST_PROOF = 20
 _NEAR_END = 300
 _CONDITIONS = re.compile(
     r"\b(?:yes|no|not|never|none|neither|if|when|where|unless|because|since|as|or|and|but|except|between|than|least|most"
@@ -47,12 +48,14 @@ _VALUE_FIRST = re.compile(
     re.IGNORECASE,
 )
 _PROVES = re.compile(
-    r"\W{0,10}(?:proof|to\s+(?:see|prove|show)|for\s+the|we\s+(?:\w+\s+)?(?:show|prove|claim|construct)|indeed|first(?:ly)?\b"
+    r"\W{0,10}(?:proof|to\s+(?:see|prove|show)|for\s+the|we\s+(?:\w+\s+)?(?:show|prove|claim|construct)|indeed"
+    r"|first(?:ly)?,?\s+(?:we\s+)?(?:show|prove|note|observe|give|construct|suppose|assume|let|consider)"
     r"|suppose|assume|this\s+is\s+(?:achiev|attain)|(?:an?\s+|the\s+)?(?:example|construction|upper|lower))",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|\n|。|;\s|,\s+(?:where|since|because|and|which|attained|achieved)\b")
 _SIDE_BY_SIDE = re.compile(r"[^.;=+*/]{0,40}(?:\b(?:and|while|whereas)\b|,)[^.;=+*/]{0,30}")
+_SIDES = re.compile(r"\s*(?:by|x|×)\s*")
 _COMPUTES = re.compile(
     r"\b(?:so|thus|then|gets?|gives?|got|makes?|making|totals?|leav(?:es|ing)|equals?|which|since|because|plus|minus"
     r"|times|add(?:ed|ing|s)?|subtract\w*|multipl\w+|divid\w+|by|from|to|or|of)\b",
@@ -146,10 +149,10 @@ def _at_start(reference: str) -> str | None:
     whole = reference.strip()
     head = whole[:_HEAD]
     first = _SENTENCE_END.search(head, 1)
-    if first is None or len(whole) < 2 * first.end():
+    if first is None or len(whole) < first.end() + _LEAST_PROOF:
         return None
     alone = without_stars(head[: first.start()].strip())
-    if FORMULA.fullmatch(alone) or read_number(alone) is not None:
+    if FORMULA.fullmatch(alone) or read_number(alone) is not None or alone in ("Yes", "No"):
         return alone.strip("$ ")
     if match := _ANSWER_FIRST.match(head):
         return _value_at(head[match.end() :])
@@ -178,7 +181,8 @@ def _several_asked(sentence: str, reference: str, problem: str | None) -> bool:
         return False
     first, second = found[-2:]
     between = sentence[first.end : second.start]
-    if not _SIDE_BY_SIDE.fullmatch(between) or _COMPUTES.search(between):
+    sides = _SIDES.fullmatch(between) is not None and " " in first.text and " " in second.text
+    if not sides and (not _SIDE_BY_SIDE.fullmatch(between) or _COMPUTES.search(between)):
         return False
     start = reference.rfind(sentence[:80])
     known = numbers_of(problem or "") | numbers_of(reference[:start] if start > 0 else "")

@@ -40,6 +40,7 @@ _CORRECTED = re.compile(r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|
 _DESCRIPTION = re.compile(
     r"[\s*]*(?:an?\s+(?!(?:total|sum|increase|decrease|profit|loss|distance|ratio|difference|height|length|maximum"
     r"|minimum)\b)[a-z]|(?:always\s+|also\s+|clearly\s+|indeed\s+)?(?:positive|negative|even|odd|correct|unique|boxed|given|shown|stated|found"
+    r"|at\s+(?:most|least)\b|(?:less|greater|more|smaller|larger|bigger)\s+than|between|bounded"
     r"|above|below|reasonable|plausible|rational|irrational|real|prime|integral|finite|simplified|verified|confirmed"
     r"|in\b|as\b|the\s+(?:same|boxed|one|value|number)\b|put\b|placed\b|written\b|consistent|exact|complete|final)\b)",
     re.IGNORECASE,
