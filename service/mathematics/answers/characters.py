@@ -58,3 +58,22 @@ _PLAIN = _Plain(
 def plain_characters(text: str) -> str:
     """The text with one character for each sign."""
     return text if text.isascii() else text.translate(_PLAIN)
+
+
+class _Digits(dict[int, str]):
+    """For `str.translate`: digits, and minus signs that no text uses as a dash."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        plain = str(unicodedata.decimal(character)) if character.isdecimal() else character
+        if plain != character:
+            self[code] = plain
+        return plain
+
+
+_DIGITS = _Digits({ord(sign): "-" for sign in "−－﹣➖"} | {ord(mark): "" for mark in _SHOW_NOTHING})
+
+
+def plain_digits(text: str) -> str:
+    """A text of prose with the digits and minus signs of its numbers as plain ones, and nothing else changed."""
+    return text if text.isascii() else text.translate(_DIGITS)

@@ -28,8 +28,11 @@ _SIZE = re.compile(rf"\|({_NAME.pattern})\|")
 _INTERVAL = re.compile(r"([(\[\]])(.*)([)\]\[])", re.DOTALL)
 _REALS = re.compile(r"\\mathbb\{R\}(?:\^\{?([+*-])\}?|_\{?([<>]|\\[lg]e|\+)0?\}?)?")
 _ALL_REALS = re.compile(
-    r"(?:\\text\{)?all reals?(?: numbers?)?(?: [a-z])?(?: (?:except|but|other than)(?: for)?)?\}?(.*)", re.I
+    r"\s*all (?:reals?|real (?:numbers?|values?(?: of)?))(?: [a-z])?"
+    r"(?: (?:except|but|other than|not equal to)(?: for)?(.+))?",
+    re.IGNORECASE,
 )
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _NEAR = Decimal(10) ** -300
 _MAX_PIECES = 40
 _MAX_DEPTH = 6
@@ -116,8 +119,8 @@ def _read(text: str, depth: int) -> _Set:  # noqa: PLR0911 - one way of writing 
         return _in_braces(text[2:-2], depth)
     if reals := _REALS.match(text):
         return _reals(reals, text[reals.end() :], depth)
-    if (words := _ALL_REALS.fullmatch(text)) is not None:
-        excluded = [_point(part) for part in split(words[1], ",")] if words[1] else []
+    if "real" in text and (words := _ALL_REALS.fullmatch(_TEXT.sub(r" \1 ", text).replace("  ", " ").strip())):
+        excluded = [_point(part.rpartition("=")[2]) for part in split(words[1], ",")] if words[1] else []
         return _Set(None, _without(_LINE, tuple(excluded)))
     if text == "\\emptyset":
         return _Set(None, ())
