@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 
 from rewright.service.mathematics.answers.context import alternatives, taken_back, whole_formula
-from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace
-from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.equality import compare
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf
+from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace, normalise
 
 _BOX = re.compile(r"(?:\\f?box(?:ed)?|(?<![A-Za-z\\])boxed)\s*(?=\{)|\\boxed\s+(?=[-\d\\(]|[A-Za-z](?:\W|$))")
 _MOST = 64
@@ -23,7 +24,7 @@ _JOINS = re.compile(r"(?i:\b(?:and|or|either|maybe|perhaps|possibly|alternativel
 _NEW_SENTENCE = re.compile(r"[.!?。]\s|\n\s*\n|\\implies|\\Rightarrow|=(?!\s*$)")
 _STEP = re.compile(r"\b(?:step|part|case)\s*\d", re.IGNORECASE)
 _SPOKEN_OF = re.compile(
-    r"(?:\b(?:in|into|inside|within|using|use|with|the|a|by|via|as|of|called|latex)|[`\"'“(])[\s$*`\"'“(\\]*$",
+    r"(?:\b(?:in|into|inside|within|using|use|with|the|a|by|via|as|of|called|latex|form|format|like)|[`\"'“(])[\s$*`\"'“(\\]*$",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
@@ -38,9 +39,12 @@ _NO_NAME = frozenset(
     {"And", "The", "Answer", "It", "So", "Then", "Thus", "That", "This", "Hence", "Result", "Solution"}
 )
 _BESIDE = re.compile(
-    r"[\s$)\]*\\.,;]*\(?\s*(?:or|resp\.|/)\s*(?:(?:maybe|perhaps|possibly|else|even|it\s+(?:is|could|may|might)|be|also)\s+)*"
+    r"[\s$)\]*\\.,;]*\(?\s*(?:or|resp\.|/|alternatively|maybe|perhaps|possibly)[\s,]*(?:(?:maybe|perhaps|possibly|else|even|it\s+(?:is|could|may|might)|be|also)\s+)*"
     r"[$\\(\s]*(?:f?box(?:ed)?\{)?([-−]?\d[\d.,/]*(?<![.,])%?)(?![\w^])(?!\s*(?:more|less|times|of)\b)",
     re.IGNORECASE,
+)
+_AND_BEYOND = re.compile(
+    r"[\s$)\]*\\,]*\(?or\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below)\b", re.IGNORECASE
 )
 _OTHERWISE = re.compile(
     r"[^\n]{0,40}?\b(?:unless|except\s+(?:if|when)|otherwise|or\s+else|in\s+the\s+other\s+case)\b[^\n.]{0,80}?"
@@ -127,10 +131,9 @@ def _beside(text: str, box: Box) -> list[str]:
     window = text[box.end : box.end + 160]
     for pattern in (_BESIDE, _OTHERWISE):
         if (other := pattern.match(window)) is not None:
-            mine, yours = read_number(box.content.strip().strip("$ ")), read_number(other[1])
-            same = mine is not None and yours is not None and mine.value == yours.value
+            same = compare(normalise(box.content), normalise(other[1]), arithmetic_leaf)
             return [] if same else [other[1]]
-    return []
+    return ["…"] if _AND_BEYOND.match(window) else []
 
 
 def _name(text: str, box: Box) -> str:

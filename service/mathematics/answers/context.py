@@ -61,8 +61,16 @@ _BY_FAULT = (
     r"(?:(?:would|might|may|could)\s+)?(?:get|gets|obtains?|finds?)\s+(?:by|if|when|after|from)\s+"
     r"(?:(?:you|one|we|they|people)\s+)?(?:forget|forgot|ignor|neglect|overlook|mis[a-z]|careless|not\b|do(?:es)?\s*n[o'])"
 )
+_NAIVE = r"(?:na[iï]ve|careless|hasty|tempting)"
+_NAIVE_BEFORE = re.compile(
+    rf"\b{_NAIVE}(?:ly)?\s+(?:\w+\s+){{0,2}}(?:gives?|is|would\s+(?:give|be)|yields?|suggests?|says?|leads?\s+to|gets?){_GAP}*$",
+    re.IGNORECASE,
+)
 _TAKEN_BACK_AFTER = re.compile(
     r"[\s$)\]*\\]*+(?:\?"
+    rf"|\s*[(,—–-]+\s*(?:(?:the|an?|my)\s+)?{_NAIVE}\b"
+    rf"|\s*(?:is|would\s+be)\s+what\s+an?\s+{_NAIVE}\b"
+    r"|[\s.,;]*\b(?:however|but)\b[^.\n]{0,80}\b(?:(?:over|under|double|mis)[- ]?count\w*|should\s+be\s+\$?[-\d\\])"
     r"|,\s+(?:an?|my)\s+(?:\w{1,12}\s+)?(?:mistake|slip|typo|error|miscalculation)\b"
     r"|\s*(?:comes|came|results?)\s+from\s+(?:forget|ignor|neglect|overlook|mis[a-z]|careless)"
     r"|\(?(?:[.,;]?\s*(?:(?:but|yet|though|although|and)\s+)?(?:that|this|which|it)?)\s*"
@@ -145,7 +153,7 @@ def visible(text: str) -> str:
 def taken_back(text: str, start: int, end: int) -> bool:
     """The words around text[start:end] deny it, only suppose it, or quote it from the question."""
     before = sentence_before(text, start)
-    if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
+    if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before) or _NAIVE_BEFORE.search(before):
         return True
     return _TAKEN_BACK_AFTER.match(_squeezed(text[end : end + _REACH])) is not None
 

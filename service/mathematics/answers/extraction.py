@@ -201,7 +201,11 @@ def is_bare(text: str) -> bool:
         return True
     outside = re.sub(r"\\text\w*\{[^{}]*\}|\\[a-zA-Z]+\*?(?:\{[a-z]*matrix\})?", " ", FORMULA.sub(" ", text))
     words = [word for word in _PROSE.findall(outside) if not _FUNCTIONS.fullmatch(word)]
-    if _SENTENCE.search(outside) or len(words) > 3 or (len(words) > 1 and text[0].isalpha() and re.search(r"\d", text)):
+    if (
+        _SENTENCE.search(outside)
+        or len(words) > 3
+        or (len(words) > 1 and text.lstrip("*")[:1].isalpha() and re.search(r"\d", text))
+    ):
         return False
     if len(text) > _BARE and _THREE_WORDS.search(outside):
         return False

@@ -18,6 +18,7 @@ NAME = re.compile(
     r"|[a-z](?::[a-z])+|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )
 _COLON = re.compile(r"\\text\{([A-Za-z][A-Za-z ]*):\}(.+)|([A-Za-z]{2}[A-Za-z ]*):(.+)", re.DOTALL)
+_BRACED_INDEX = re.compile(r"_\{(\w)\}")
 _MOST = 64
 
 
@@ -59,7 +60,11 @@ def _named(part: str) -> tuple[str, str] | None:
         return (f"{colon[1]}:", colon[2]) if colon[1] else (f"{colon[3]}:", colon[4])
     sides = split(part, "=")
     if len(sides) >= 2 and all(sides) and NAME.fullmatch(sides[0]) and (relation := read(part)).kind == "relation":
-        return (sides[0], sides[-1]) if set(relation.marks) == {"="} and len(sides) == 2 else None
+        return (
+            (_BRACED_INDEX.sub(r"_\1", sides[0]), sides[-1])
+            if set(relation.marks) == {"="} and len(sides) == 2
+            else None
+        )
     return None
 
 

@@ -6,7 +6,8 @@ Policy (policy:extraction)
   concludes ("So he has 5 left").
 - A value that stands behind that one is taken instead where it is new (neither in the problem nor anywhere before), or
   the words between lead on to it ("…, so he has 5").
-- Formulas and numbers behind "where", "when" and their kin are conditions; they count where nothing else stands.
+- Values behind "where", "when" and their kin are conditions, those in round brackets asides; they count where nothing
+  else stands. Sentences to the reader ("let me know …") hold none.
 - Values are read whole (`rewright.service.mathematics.answers.quantities`).
 """
 
@@ -42,6 +43,11 @@ _LISTED_BEFORE = re.compile(
     r"|\b(?:(?:but|and|though|it|this|that)\s+){0,3}(?:may|might|could|can)\s+(?:also|equally|as well|instead)\s+be\s+"
     r")\$?$|\b(any|one|some|all) of\b[^.]{1,60}$"
 )
+_LISTED_AFTER = re.compile(
+    r"[\s$*]*(?:[A-Za-z]{2,12}\s*)?,?\s*\(?\s*(?:or|resp\.|alternatively)[\s,]*(?:(?:maybe|perhaps|possibly|else|even)\s+)*"
+    r"\$?([-−]?\d[\d.,/]*(?<![.,]))(?![\w^])(?!\s*(?:[-+*/×=]|more|less))",
+    re.IGNORECASE,
+)
 _PART_OF_MORE = re.compile(
     r"\b(?:(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
     r"|at\s+(?:most|least)"
@@ -53,6 +59,12 @@ _PART_OF_MORE = re.compile(
 )
 _SIGN_IN_WORDS = re.compile(
     r"(?:^|[=:]|\b(?:is|are|be|equals?|was|gets?|gives?|to|of|answer))[\s$]*(?:negative|minus)[\s$]*$", re.IGNORECASE
+)
+_BELOW_ZERO = re.compile(r"\s+(?:degrees?\s+)?below\s+(?:zero|freezing)\b", re.IGNORECASE)
+_TO_READER = re.compile(
+    r"\b(?:let\s+me\s+know|hope\s+(?:this|that|it)\s+helps?|feel\s+free|thank(?:s|\s+you)|good\s+luck|any\s+(?:\w+\s+)?questions?"
+    r"|I\s+leave|left\s+to\s+(?:the\s+reader|you)|as\s+an\s+exercise)\b",
+    re.IGNORECASE,
 )
 _NUMBERS_IN_WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
@@ -69,23 +81,29 @@ class Ending:
     sentence: str
 
 
-def last_value(text: str, problem: str | None = None) -> Ending | None:
+def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa: PLR0911 - a reading each
     """None where no value stands in the last PROSE_WINDOW characters, or the words around it take it back."""
     text = text[-PROSE_WINDOW:]
     found = values(text)
     if not found:
         return None
-    chosen, start, end = _choose(text, found, numbers_of(problem[-_PROBLEM_WINDOW:]) if problem else frozenset())
+    choice = _choose(text, found, numbers_of(problem[-_PROBLEM_WINDOW:]) if problem else frozenset())
+    if choice is None:
+        return None
+    chosen, start, end = choice
     if taken_back(text, chosen.start, chosen.end):
         return None
     sentence = text[start:end].strip()
     before = sentence_before(text, chosen.start)
-    if _SIGN_IN_WORDS.search(before) and not chosen.text.startswith("-"):
+    signed = _SIGN_IN_WORDS.search(before) or _BELOW_ZERO.match(text[chosen.end : chosen.end + 30])
+    if signed and not chosen.text.startswith("-"):
         return Ending("-" + chosen.text, sentence)
     if _PART_OF_MORE.search(before):
         return Ending(before + chosen.text, sentence)
     if (listed := _LISTED_BEFORE.search(text[max(0, chosen.start - 80) : chosen.start])) and listed[1] != chosen.text:
         return Ending(f"{listed[1] or listed[2]}, {chosen.text}", sentence)
+    if (other := _LISTED_AFTER.match(text[chosen.end : chosen.end + 60])) and other[1] != chosen.text:
+        return Ending(f"{chosen.text}, {other[1]}", sentence)
     return Ending(chosen.text, sentence)
 
 
@@ -101,12 +119,14 @@ def _plain(number: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0"
 
 
-def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value, int, int]:
-    """The value that counts, and where its sentence starts and ends."""
+def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value, int, int] | None:
+    """The value that counts, and where its sentence starts and ends; None where only the reader is spoken to."""
     breaks = [0, *(match.end() for match in _SENTENCE_BREAK.finditer(text)), len(text)]
     sentences: list[tuple[int, list[Value]]] = []
     for value in found:
         place = bisect_right(breaks, value.start) - 1
+        if _TO_READER.search(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]]):
+            continue
         if not sentences or sentences[-1][0] != place:
             sentences.append((place, []))
         sentences[-1][1].append(value)
@@ -118,6 +138,8 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
         alone = len(members) == 1 and not re.search(r"\w", said.replace(text[members[0].start : members[0].end], "", 1))
         if alone or _CONCLUDES.search(said):
             return members[-1], start, end
+    if not sentences:
+        return None
     place, members = sentences[-1]
     return members[-1], breaks[place], breaks[min(place + 1, len(breaks) - 1)]
 
@@ -125,7 +147,21 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
 def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[str]) -> Value | None:
     """The value behind the last `=`, else the last new one, else None; a later one that is new or led on to instead."""
     told = [value for value in members if not _CONDITION.search(text[max(start, value.start - 30) : value.start])]
-    members = told or members
+    plain = [value for value in told if not _is_aside(text, start, value)]
+    for some in (plain, told, members):
+        if some and (chosen := _of_values(text, start, some, known)) is not None:
+            return chosen
+    return None
+
+
+def _is_aside(text: str, start: int, value: Value) -> bool:
+    """In round brackets, and not what is worked out in them."""
+    before = text[max(start, value.start - 120) : value.start]
+    opening = before.rfind("(")
+    return opening > before.rfind(")") and "=" not in before[opening:] and not value.is_formula
+
+
+def _of_values(text: str, start: int, members: list[Value], known: frozenset[str]) -> Value | None:
     anchor = next((n for n in reversed(range(len(members))) if _is_result(text, start, members[n])), None)
     by_equals = anchor is not None
     if anchor is None:

@@ -59,8 +59,10 @@ _PLACE_BEFORE = re.compile(
 _CITED = re.compile(
     r"(?:^|\n|\b(?:in|see|by|from|of|to|and|also|per|following|cites?|cited|source|sources|references?)\s+|\bcf\.\s*)"
     r"\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\](?=\s|[.,;)])"
+    r"|\[\d{1,2}\](?=\s+[A-Z])|[A-Z][a-z]+\s+\((?:19|20)\d\d[a-z]?\)|\([^()\n]{1,40},\s*(?:19|20)\d\d[a-z]?\)"
 )
 _LINE_MARK = re.compile(r"(?:^|\n)[ \t>]*[(*#]{0,4}$")
+_INLINE_MARK = re.compile(r"\)\s+[A-Za-z]")
 _MARK_BEHIND = re.compile(r"[.):]\**(?=\s+\S)")
 _MARK_AT_END = re.compile(r"[.):]?\**\s*$")
 _OF_YOU = re.compile(r"\s+of\s+(?:you|us)\b", re.IGNORECASE)
@@ -83,7 +85,7 @@ def values(text: str) -> list[Value]:
     text = without_money_signs(text)
     found = [_formula(text, match) for match in FORMULA.finditer(text)]
     taken = [(value.start, value.end) for value in found]
-    taken += [match.span() for match in _CITED.finditer(text)] if "[" in text else []
+    taken += [match.span() for match in _CITED.finditer(text)] if "[" in text or "(" in text else []
     if _MAY_DATE.search(text):
         dates = [Value(*match.span(), match[0]) for match in _DATE.finditer(text)]
         dates = [date for date in dates if not any(start < date.end and date.start < end for start, end in taken)]
@@ -129,6 +131,8 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
         return True
     if not match[0].isdigit() or len(match[0]) > 2:
         return False
+    if _INLINE_MARK.match(text[match.end() : match.end() + 4]) and before.count("(") <= before.count(")"):
+        return True
     if _LINE_MARK.search(before):
         if _MARK_BEHIND.match(text[match.end() : match.end() + 20]):
             return True

@@ -16,7 +16,7 @@ _LINE_STATEMENT = re.compile(
 )
 _STATEMENT = re.compile(
     r"(?<![A-Za-z])[aA](?:(?i:nswers?)(?:\b|(?=_))(?:[*_]{0,3}\s?[:=]"
-    r"|(?:(?!\sand\s)[^.\n]){0,40}?\s(?i:is|are|(?:would|must|should)\s+be)\b(?!\s+(?:correct|right|valid"
+    r"|(?:(?!\sand\s|\s(?:is|are|seems)\s+(?:correct|right|valid|reasonable|plausible|consistent)\b)[^.\n]){0,40}?\s(?i:is|are|(?:would|must|should)\s+be)\b(?!\s+(?:correct|right|valid"
     r"|reasonable)\b))"
     r"|ntwort\s+(?:ist|lautet))"
 )
