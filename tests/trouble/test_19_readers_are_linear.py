@@ -13,14 +13,18 @@ import pytest
 from rewright.service.mathematics.answers.context import alternatives, denied_inside, taken_back, visible, whole_formula
 from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import find_answer, may_state
+from rewright.service.mathematics.answers.gold import Gold, read_gold, same_prose, says
 from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
-from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
+from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter, option_letter
 from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.notation import marks_differ
 from rewright.service.mathematics.answers.numbers import read_number
-from rewright.service.mathematics.answers.question import only_quotes
+from rewright.service.mathematics.answers.prose import last_value
+from rewright.service.mathematics.answers.quantities import values
+from rewright.service.mathematics.answers.question import in_asked_unit, only_quotes
 from rewright.service.mathematics.answers.same_answer import same_final_answer
-from rewright.service.mathematics.answers.serialised import without_data
+from rewright.service.mathematics.answers.serialised import named_values, without_data
+from rewright.service.mathematics.answers.statements import held_by
 from rewright.service.mathematics.answers.structure import read
 from rewright.service.mathematics.answers.units import split_unit
 from rewright.service.mathematics.equations.plain_text import plain, sentences
@@ -32,6 +36,7 @@ from rewright.service.scorers.judge.openai_backend import _as_text
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.readings import readings
 
+GOLD = Gold("the second player", raw="the second player")
 PROMPT = JudgePrompt.load("label-v2")
 SHAPES = [
     "```\n", "```", "~~~\n", "\\", "\\\\", "{", "}", "{}", "$", "$$", "$1$ ", "9", "9,", "1/", " ", "\t", "\n",
@@ -52,6 +57,11 @@ WHOLE: dict[str, Reader] = {
     "first_false": first_false,
     "sentences": lambda text: list(sentences(text)),
     "find_answer": find_answer,
+    "find_answer beside a problem": lambda text: find_answer(text, "How many of the 3 dollars are left?"),
+    "gold of an answer": lambda text: read_gold(text, None),
+    "gold of a reference": lambda text: read_gold(None, text),
+    "text of a gold": lambda text: says(GOLD, find_answer(text), text),
+    "gold that is prose": lambda text: same_prose("Ann has 5 and Ben has 7", find_answer(text), text),
     "may_state": may_state,
     "same_final_answer": lambda text: same_final_answer("42", text),
     "chosen_letter": lambda text: chosen_letter(find_answer(text), text),
@@ -67,6 +77,13 @@ ANSWERS: dict[str, Reader] = {
     "read_number": read_number,
     "split_unit": split_unit,
     "denied_inside": denied_inside,
+    "named_values": named_values,
+    "option_letter": option_letter,
+    "held_by": held_by,
+    "values": values,
+    "last_value": lambda text: last_value(text, "How many of the 3 dollars are left?"),
+    "gold that is long prose": lambda text: same_prose(text, None, text + "1"),
+    "asked unit": lambda text: in_asked_unit("How many dollars?", "5", text),
     "gold_letter": gold_letter,
     "marks_differ": lambda text: marks_differ(text, text[::-1]),
     "cheap": lambda text: compare("42", text, cheap_leaf),
@@ -80,6 +97,7 @@ WINDOWS: dict[str, Reader] = {
     "taken_back": lambda text: taken_back(text, len(text) // 2, len(text) // 2 + 1),
     "whole_formula": lambda text: whole_formula(text, len(text) // 2, len(text) // 2 + 1, "5"),
     "alternatives": lambda text: alternatives(text, (0, 1), (len(text) - 1, len(text))),
+    "asked unit of a question": lambda text: in_asked_unit(f"How many dollars? {text}", "5", "50\\text{cents}"),
     "only_quotes": lambda text: only_quotes(f"Compute ${text}z$", "42", "1+1"),
     "answer in prose": lambda text: find_answer(f"so we have ${text}$ and see {text} 5 {text}"),
 }

@@ -3,7 +3,7 @@ r"""Boxed answers: where the boxes stand, which of them are one answer, and what
 Promises
 - Boxes in one sentence, or offered as alternatives, are the parts of one answer; those of numbered steps are not, nor
   is one that the words behind it take back. Parts keep the names before them: `x=\boxed{3}` and `y=\boxed{-1}` are
-  `x=3, y=-1`.
+  `x=3, y=-1`. Values of different things ("the length is …, the width is …") stay in their order.
 - A box that is only spoken of ("put in \boxed{}", "as \boxed requested") is none. One that is empty says nothing.
 - A value offered beside the last box ("\boxed{5} or 7") is a further part, unless it is the same number.
 """
@@ -32,9 +32,13 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(
-    r"(?:(?<![A-Za-z\\])([A-Za-z](?:_\{?\w{1,5}\}?)?(?:\([A-Za-z]\))?)\s*=|(?<![A-Za-z\\])([A-Z][a-z]{1,20})(?:'s)?"
+    r"(?:(?<![A-Za-z\\\d}+*/^=<>-])(?<![-+*/^=<>] )([A-Za-z](?:_\{?\w{1,5}\}?)?(?:\([A-Za-z]\))?)\s*=|(?<![A-Za-z\\])([A-Z][a-z]{1,20})(?:'s)?"
     r"(?:\s*:|\s+(?:is|has|gets|got|had|=|is given by)))[\s$\\(*]*$"
 )
+_NOUN = re.compile(
+    r"(?<![A-Za-z\\])([A-Za-z]{2,20}(?: [a-z]{2,20})?)(?:\s*[:=]|\s+(?:is|are|equals|measures|was))[\s$\\(*]*$"
+)
+_ANY_OF_THEM = re.compile(r"\b(?:one|other|another|roots?|solutions?|answers?|values?|they|these|and|or|either)\b")
 _NO_NAME = frozenset(
     {"And", "The", "Answer", "It", "So", "Then", "Thus", "That", "This", "Hence", "Result", "Solution"}
 )
@@ -117,7 +121,17 @@ def one_answer(text: str, found: list[Box]) -> list[str]:
     names = [_name(text, box) for box in together]
     if all(names) and len(set(names)) == len(names):
         return [f"{name}{box.content.strip()}" for name, box in zip(names, together, strict=True)]
-    return [box.content.strip() for box in together]
+    contents = [box.content.strip() for box in together]
+    nouns = [_noun(text, box) for box in together]
+    in_order = all(nouns) and len(set(nouns)) == len(nouns) and len(nouns) > 1
+    return [f"({', '.join(contents)})"] if in_order else contents
+
+
+def _noun(text: str, box: Box) -> str:
+    """What the box is the value of, in words: values of different things are not exchanged."""
+    named = _NOUN.search(text[max(0, box.start - 60) : box.start])
+    noun = named[1].lower() if named is not None else ""
+    return "" if _ANY_OF_THEM.search(noun) else noun
 
 
 def _alone(text: str, box: Box) -> str:

@@ -52,14 +52,14 @@ _FUNCTIONS = re.compile(
     r"(?:sqrt|(?:a|arc)?(?:sin|cos|tan)h?|theta|alpha|beta|gamma|delta|lambda|omega|sigma)", re.IGNORECASE
 )
 OPTION = re.compile(
-    r"[\s$]*(?:\\(?:textbf|text|mathrm|mathbf|textrm|bf)\s*\{\s*)?(?:\(([A-J])\)[.:]?|([A-J])[.)])\s*\}?"
+    r"[\s$]*(?:\\(?:textbf|text|mathrm|mathbf|textrm|bf)\s*\{\s*)?(?:\(([A-J])\)[.:]?|([A-J])[.)])\s*+\}?+"
     r"(?:\s|\\[ ,;:!]|\\q?quad(?![a-z])|~|[.$])*+(?!\s)(?![\s\S]{0,200}(?:\([A-J]\)|\b[A-J][.)]))(.+)",
     re.DOTALL,
 )
 """An option: its letter (one of two groups) and its value."""
 _TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox)\s*\{([^{}]*)\}")
 _BOXED_SENTENCE = re.compile(
-    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be)\s|\s*[:=：]\s*)(.+)",
+    r"[\s$]*[A-Za-z][A-Za-z\s'’_$\\-]{1,100}?(?:\s(?:is|are|equals?|was|will\s+be|would\s+be|has|have|had|gets?|got|costs?|needs?|takes?|earns?|makes?|pays?|saves?)\s|\s*[:=：]\s*)(.+)",
     re.DOTALL,
 )
 _REMARK = re.compile(

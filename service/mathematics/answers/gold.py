@@ -29,6 +29,7 @@ from rewright.service.mathematics.answers.quantities import FORMULA, Value, valu
 from rewright.service.mathematics.equations.words import words
 
 _HEAD = 400
+_LEAST_PROOF = 20
 _NEAR_END = 300
 _CONDITIONS = re.compile(
     r"\b(?:yes|no|not|never|none|neither|if|when|where|unless|because|since|as|or|and|but|except|between|than|least|most"
@@ -48,12 +49,14 @@ _VALUE_FIRST = re.compile(
     re.IGNORECASE,
 )
 _PROVES = re.compile(
-    r"\W{0,10}(?:proof|to\s+(?:see|prove|show)|for\s+the|we\s+(?:\w+\s+)?(?:show|prove|claim|construct)|indeed|first(?:ly)?\b"
+    r"\W{0,10}(?:proof|to\s+(?:see|prove|show)|for\s+the|we\s+(?:\w+\s+)?(?:show|prove|claim|construct)|indeed"
+    r"|first(?:ly)?,?\s+(?:we\s+)?(?:show|prove|note|observe|give|construct|suppose|assume|let|consider)"
     r"|suppose|assume|this\s+is\s+(?:achiev|attain)|(?:an?\s+|the\s+)?(?:example|construction|upper|lower))",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|\n|。|;\s|,\s+(?:where|since|because|and|which|attained|achieved)\b")
 _SIDE_BY_SIDE = re.compile(r"[^.;=+*/]{0,40}(?:\b(?:and|while|whereas)\b|,)[^.;=+*/]{0,30}")
+_SIDES = re.compile(r"\s*(?:by|x|×)\s*")
 _COMPUTES = re.compile(
     r"\b(?:so|thus|then|gets?|gives?|got|makes?|making|totals?|leav(?:es|ing)|equals?|which|since|because|plus|minus"
     r"|times|add(?:ed|ing|s)?|subtract\w*|multipl\w+|divid\w+|by|from|to|or|of)\b",
@@ -63,8 +66,9 @@ _TYPESETTING = re.compile(
     r"\\(?:text\w*|mathrm|mathbf|mbox|emph|boxed|left|right|quad|qquad|displaystyle)(?![a-z])|\\[ ,;:!()\[\]]"
     r"|[$*_`~{}\"“”]"
 )
+_SO_IN_CHINESE = re.compile(r"^\s*(?:所以|因此|综上(?:所述)?|故|即|答|则)[，,：:\s]*")
 _CLAUSE_END = re.compile(r"[,;]\s+|\s+(?:and|while|whereas)\s+|,\s*and\s+")
-_TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’]")
+_TOKEN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\\[A-Za-z]+|[^\W\d_]+|[^\s\w.,:;?!'’。，：；！？、]")
 _SMALL_WORDS = words(
     """
     a an the is are was were be has have had gets get got so thus therefore hence it its of that this then answer final
@@ -72,6 +76,8 @@ _SMALL_WORDS = words(
     """
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
+_LONG_WORD = re.compile(r"[^\W\d_]{4}|[^\x00-\x7f\W]{2}")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
 _COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?!=)\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
 
@@ -144,10 +150,10 @@ def _at_start(reference: str) -> str | None:
     whole = reference.strip()
     head = whole[:_HEAD]
     first = _SENTENCE_END.search(head, 1)
-    if first is None or len(whole) < 2 * first.end():
+    if first is None or len(whole) < first.end() + _LEAST_PROOF:
         return None
     alone = without_stars(head[: first.start()].strip())
-    if FORMULA.fullmatch(alone) or read_number(alone) is not None:
+    if FORMULA.fullmatch(alone) or read_number(alone) is not None or alone in ("Yes", "No"):
         return alone.strip("$ ")
     if match := _ANSWER_FIRST.match(head):
         return _value_at(head[match.end() :])
@@ -176,7 +182,8 @@ def _several_asked(sentence: str, reference: str, problem: str | None) -> bool:
         return False
     first, second = found[-2:]
     between = sentence[first.end : second.start]
-    if not _SIDE_BY_SIDE.fullmatch(between) or _COMPUTES.search(between):
+    sides = _SIDES.fullmatch(between) is not None and " " in first.text and " " in second.text
+    if not sides and (not _SIDE_BY_SIDE.fullmatch(between) or _COMPUTES.search(between)):
         return False
     start = reference.rfind(sentence[:80])
     known = numbers_of(problem or "") | numbers_of(reference[:start] if start > 0 else "")
@@ -202,7 +209,7 @@ def same_prose(gold: str, found: Found | None, candidate: str) -> bool:
 
 def _clauses(text: str) -> list[tuple[str, ...]]:
     """The tokens of a text that matter, clause by clause; clauses that each hold words and values are sorted."""
-    plain = _TYPESETTING.sub(" ", text[:MAX_CHARACTERS]).casefold()
+    plain = _SO_IN_CHINESE.sub("", _TYPESETTING.sub(" ", text[:MAX_CHARACTERS]))
     whole = _tokens(plain)
     if any(bracket in plain for bracket in "([|"):
         return [whole]
@@ -214,7 +221,17 @@ def _clauses(text: str) -> list[tuple[str, ...]]:
 
 
 def _tokens(plain: str) -> tuple[str, ...]:
-    return tuple(token.replace(",", "") for token in _TOKEN.findall(plain) if token not in _SMALL_WORDS)
+    """Letters of one or two are symbols, whose case matters."""
+    tokens = (token.casefold() if len(token) > 2 or token in ("No",) else token for token in _TOKEN.findall(plain))
+    return tuple(token.replace(",", "") for token in tokens if token.casefold() not in _SMALL_WORDS)
+
+
+def says(gold: Gold, found: Found | None, candidate: str) -> bool:
+    """What is not right by value is so by its text: letter for letter, or where the gold has words, by those."""
+    if repeats(gold, found, candidate) or ends_in_words(gold.text, found, candidate):
+        return True
+    in_words = _LONG_WORD.search(_COMMAND.sub(" ", gold.raw)) is not None
+    return in_words and same_prose(gold.raw, found, candidate)
 
 
 def repeats(gold: Gold, found: Found | None, candidate: str) -> bool:

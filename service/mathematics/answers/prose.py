@@ -34,9 +34,14 @@ _LEADS_ON = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(
-    r"\b(?:where|when|whenever|given|let|letting|since|because)\s+(?:that\s+)?[$\\(]{0,3}$", re.IGNORECASE
+    r"\b(?:where|when|whenever|given|let|letting|since|because)\s+(?:that\s+)?[$\\(]{0,3}$"
+    r"|\b(?:at|with|for)\s+[$\\(]{1,3}$|\b(?:where|when|given|let|at|with|for)\s+[A-Za-z]\s*=\s*$",
+    re.IGNORECASE,
 )
 _BEHIND_EQUALS = re.compile(r"=[\s$*_~(\[€£¥≈+−-]*$")
+_ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=[^=<>]+")
+_NAME_BEFORE = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\w)?)\s*=\s*$")
+_JOINS_NAMES = re.compile(r"\s*(?:[,;]|and|,\s*and)\s*")
 _GOES_ON = re.compile(r"\s*[A-Za-z]{0,8}\s*(?:[-+*/×÷·−=]\s*\$?\s*\d|x\s*\d)")
 _LISTED_BEFORE = re.compile(
     r"([-\d][\d.,/]*+)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*\(?(?:\bor\s+(?:[a-z]+\s+){0,2}|\bresp(?:\.|ectively)\s*"
@@ -94,6 +99,8 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
     if taken_back(text, chosen.start, chosen.end):
         return None
     sentence = text[start:end].strip()
+    if (named := _named_together(text, found, chosen)) is not None:
+        return Ending(named, sentence)
     before = sentence_before(text, chosen.start)
     signed = _SIGN_IN_WORDS.search(before) or _BELOW_ZERO.match(text[chosen.end : chosen.end + 30])
     if signed and not chosen.text.startswith("-"):
@@ -105,6 +112,22 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
     if (other := _LISTED_AFTER.match(text[chosen.end : chosen.end + 60])) and other[1] != chosen.text:
         return Ending(f"{chosen.text}, {other[1]}", sentence)
     return Ending(chosen.text, sentence)
+
+
+def _named_together(text: str, found: list[Value], chosen: Value) -> str | None:
+    """`x = 3 and y = -1` as a list, where the chosen value is the last of several with names of one letter."""
+    together: list[str] = []
+    behind = -1
+    for value in reversed([value for value in found if value.end <= chosen.end]):
+        if behind >= 0 and not _JOINS_NAMES.fullmatch(text[value.end : behind]):
+            break
+        named = _ASSIGNMENT.fullmatch(value.text) if value.is_formula else _NAME_BEFORE.search(text, 0, value.start)
+        if named is None:
+            break
+        together.insert(0, value.text if value.is_formula else f"{named[1]} = {value.text}")
+        behind = value.start if value.is_formula else named.start()
+    names = {part.partition("=")[0].strip() for part in together}
+    return ", ".join(together) if len(names) == len(together) > 1 else None
 
 
 @lru_cache(maxsize=1_024)
@@ -146,7 +169,11 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
 
 def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[str]) -> Value | None:
     """The value behind the last `=`, else the last new one, else None; a later one that is new or led on to instead."""
-    told = [value for value in members if not _CONDITION.search(text[max(start, value.start - 30) : value.start])]
+    told = [
+        value
+        for value in members
+        if not _CONDITION.search(text[max(start, value.start - 30) : value.start + value.is_formula])
+    ]
     plain = [value for value in told if not _is_aside(text, start, value)]
     for some in (plain, told, members):
         if some and (chosen := _of_values(text, start, some, known)) is not None:

@@ -22,9 +22,9 @@ _STATEMENT = re.compile(
 )
 _FOREIGN_STATEMENT = re.compile(
     r"(?i:\bcorrection\s*:|réponse\s+(?:finale\s+)?(?:est|:)|respuesta\s+(?:final\s+)?es|risposta\s+è|resposta\s+é)"
-    r"|答案?(?:是|为|：|:|应?选)|[故应]选|答え?[はＧ：:]|[Оо]твет\s*[:—-]"
+    r"|答案?(?:是|为|：|:|应?选)|[故应]选|选(?=[:：\s$\\(（]{0,4}(?:text\{)?[A-Z])|答え?[はＧ：:]|[Оо]твет\s*[:—-]"
 )
-_FOREIGN = ("orrection", "éponse", "espuesta", "isposta", "esposta", "答", "故选", "应选", "твет")
+_FOREIGN = ("orrection", "éponse", "espuesta", "isposta", "esposta", "答", "选", "твет")
 _CHECKS = re.compile(
     r"\b(?:check|verif(?:y|ies|ied)|confirm|test|validate|double-check)\w*\s+(?:that\s+|if\s+|whether\s+)?"
     r"(?:(?:our|the|this|my|your)\s+)?(?:final\s+)?$",
@@ -40,6 +40,7 @@ _CORRECTED = re.compile(r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|
 _DESCRIPTION = re.compile(
     r"[\s*]*(?:an?\s+(?!(?:total|sum|increase|decrease|profit|loss|distance|ratio|difference|height|length|maximum"
     r"|minimum)\b)[a-z]|(?:always\s+|also\s+|clearly\s+|indeed\s+)?(?:positive|negative|even|odd|correct|unique|boxed|given|shown|stated|found"
+    r"|at\s+(?:most|least)\b|(?:less|greater|more|smaller|larger|bigger)\s+than|between|bounded"
     r"|above|below|reasonable|plausible|rational|irrational|real|prime|integral|finite|simplified|verified|confirmed"
     r"|in\b|as\b|the\s+(?:same|boxed|one|value|number)\b|put\b|placed\b|written\b|consistent|exact|complete|final)\b)",
     re.IGNORECASE,

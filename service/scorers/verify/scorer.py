@@ -23,12 +23,12 @@ from rewright.service.core.batcher import QueueState
 from rewright.service.core.workers.pool import Failure, Outcome, WorkerPool
 from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import Found, find_answer
-from rewright.service.mathematics.answers.gold import Gold, ends_in_words, read_gold, repeats, same_prose
+from rewright.service.mathematics.answers.gold import Gold, read_gold, repeats, same_prose, says
 from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
 from rewright.service.mathematics.answers.multiple_choice import chosen_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, normalise
 from rewright.service.mathematics.answers.numbers import numbers_equal, read_number
-from rewright.service.mathematics.answers.question import only_quotes
+from rewright.service.mathematics.answers.question import in_asked_unit, only_quotes
 from rewright.service.schema import AnswerVerdict, Failed, Group, VerifyGroup, VerifyScored
 from rewright.service.scorers.base import StageCost
 from rewright.service.scorers.verify.pair_cache import Pair, PairCache
@@ -196,9 +196,7 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
                 costs.add("reading", 1, started)
             else:
                 judged = _judge(wanted, found, group.problem, costs, started)
-                seen[candidate] = (
-                    judged if judged.verdict == "correct" else _or_letter_for_letter(gold, found, candidate, judged)
-                )
+                seen[candidate] = _or_letter_for_letter(gold, found, candidate, judged)
     return [seen[candidate] for candidate in group.candidates]
 
 
@@ -231,7 +229,7 @@ def _or_letter_for_letter(gold: Gold, found: Found | None, candidate: str, judge
     """What is not right by value may be by its very text."""
     if judged.verdict == "correct":
         return judged
-    if repeats(gold, found, candidate) or ends_in_words(gold.text, found, candidate):
+    if says(gold, found, candidate):
         return _Judged("correct", judged.extracted or gold.text[:_SHOWN])
     return judged
 
@@ -245,6 +243,7 @@ def _judge(wanted: str, found: Found | None, problem: str | None, costs: _Costs,
     started = costs.add("reading", 0, started)
     if len(answer) >= MAX_CHARACTERS or only_quotes(problem, wanted, answer):
         return _Judged("wrong", shown)
+    wanted = in_asked_unit(problem, wanted, answer)
     equal = compare(wanted, answer, cheap_leaf)
     started = costs.add("exact", equal is not None, started)
     if equal is None:
