@@ -22,6 +22,7 @@ _TAILS = [
         rf"[,;(]*(?:\\forall|{_FOR} {_EVERY}(?: {_KIND})?\s*\}}) ?{_NAMES}(?:{_DOMAIN})?\)?$",
         rf"(?:[,;(]+|{_FOR}\s*\}}) ?{_NAMES}{_DOMAIN}\)?$",
         rf"{_FOR} {_KIND}\s*\}} ?{_NAMES}\)?$",
+        rf"(?:{_FOR}(?: {_EVERY})?\s*\}}|[,;(]+) ?{_NAMES}(?P<from>\\ge ?[01]|>0)\)?$",
         rf"(?:{_FOR}\s*\}}|[,;(]+) ?{_NAMES}\\text\{{(?:is|are) ?(?:any |an )?(?P<kind>integers?)\s*\)?\}}\)?$",
         rf"{_FOR} (?:{_EVERY} )?(?:(?P<kind>real|integer) )?(?P<names>[a-zA-Z])\)?\}}$",
         rf"{_FOR} (?P<names>[a-zA-Z]) is (?:any|an) (?P<kind>integer)\)?\}}$",
@@ -30,7 +31,7 @@ _TAILS = [
 _MULTIPLES = re.compile(r"\\\{([^{}|:]{1,80})(?:\\mid|\||:) ?([a-z])\\in\s?(?:\\mathbb|\\text)?\{?Z\}?\\\}")
 _INTEGERS = re.compile(r"integers?(?: values?)?")
 _EVERYWHERE = re.compile(r"(?:reals?(?: numbers?| values?)?|values? of)?")
-_FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z](?:,[A-Za-z])*)\)=")
+_FUNCTION = re.compile(r"([A-Za-z])(?:\(|_\{?)([A-Za-z](?:,[A-Za-z])*)(?:\)|\}?)=")
 _SYMBOL = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z]")
 _INTEGER_NAMES = frozenset("jklmn")
 _PERIODS = ("\\pi", "\\text{degree}")
@@ -74,6 +75,8 @@ def _unbound(text: str) -> tuple[str, str | None]:
         body = text[: match.start()].rstrip(",;(").strip()
         said = match.groupdict()
         kind, domain = said.get("kind") or "", None if said.get("half") else said.get("domain")
+        if said.get("from") and not re.match(rf"[A-Za-z]_\{{?{match['names']}", body):
+            continue  # `for x > 0` is a condition, but on the index of a sequence
         if (_INTEGERS.fullmatch(kind) or domain == "Z") and len(match["names"]) == 1:
             return body, match["names"]
         if said.get("some") and "constant" not in kind:

@@ -22,17 +22,6 @@ _MINUS_SIGNS = "‐‑‒–—―−﹘﹣－➖˗"
 _SHOW_NOTHING = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u061c\u180e\ufe0e\ufe0f"
 
 
-class _Plain(dict[int, str]):
-    """For `str.translate`: what one character is written as; filled as characters are met."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        plain = _plain(character)
-        if plain != character:
-            self[code] = plain
-        return plain
-
-
 def _plain(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Nd":
@@ -48,13 +37,23 @@ def _plain(character: str) -> str:
     return character
 
 
-_PLAIN = _Plain(
-    {ord(sign): plain for sign, plain in _SIGNS.items()}
-    | {ord(sign): "-" for sign in _MINUS_SIGNS}
-    | {ord(mark): "" for mark in _SHOW_NOTHING}
-)
+_GIVEN = _SIGNS | dict.fromkeys(_MINUS_SIGNS, "-") | dict.fromkeys(_SHOW_NOTHING, "")
+_IN_PROSE = dict.fromkeys("−－﹣➖", "-") | dict.fromkeys(_SHOW_NOTHING, "")
 
 
 def plain_characters(text: str) -> str:
     """The text with one character for each sign."""
-    return text if text.isascii() else text.translate(_PLAIN)
+    if text.isascii():
+        return text
+    return text.translate(
+        {ord(sign): _GIVEN[sign] if sign in _GIVEN else _plain(sign) for sign in set(text) if not sign.isascii()}
+    )
+
+
+def plain_digits(text: str) -> str:
+    """A text of prose with the digits and minus signs of its numbers as plain ones, and nothing else changed."""
+    if text.isascii():
+        return text
+    table = {ord(sign): _IN_PROSE[sign] for sign in set(text) & _IN_PROSE.keys()}
+    table |= {ord(sign): str(unicodedata.decimal(sign)) for sign in set(text) if sign > "\x7f" and sign.isdecimal()}
+    return text.translate(table) if table else text

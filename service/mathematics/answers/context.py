@@ -99,6 +99,7 @@ _TAKEN_BACK_AFTER = re.compile(
 _DENIED_INSIDE = re.compile(
     r"\b(?:not|never|neither|except|wrong|incorrect|anything but|other than)\b|n't\b", re.IGNORECASE
 )
+_ALL_BUT = re.compile(r"[\s$]*(?:\\text\{\s*)?all\s+(?:real|numbers|integers|values|complex|positive)\b", re.IGNORECASE)
 _WORDS_ALONE = re.compile(r"(?:\\text\w*|\\mathrm|\\mathbf)?\W*[A-Za-z][A-Za-z\s'{}\\,.-]*")
 
 _ALTERNATIVE = re.compile(
@@ -159,6 +160,8 @@ def taken_back(text: str, start: int, end: int) -> bool:
 
 def denied_inside(content: str) -> bool:
     """The content of a box denies what it shows (`not 5`); words alone, such as `neither`, may be an answer."""
+    if _ALL_BUT.match(content):
+        return False
     return _DENIED_INSIDE.search(content) is not None and _WORDS_ALONE.fullmatch(content) is None
 
 

@@ -23,12 +23,14 @@ import re
 from dataclasses import dataclass
 
 from rewright.service.mathematics.answers.boxes import Box, boxes, is_boxed, one_answer
+from rewright.service.mathematics.answers.characters import plain_digits
 from rewright.service.mathematics.answers.context import denied_inside, taken_back, visible
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS
 from rewright.service.mathematics.answers.prose import PROSE_WINDOW, last_value
 from rewright.service.mathematics.answers.quantities import FORMULA, without_money_signs
 from rewright.service.mathematics.answers.serialised import named_values, without_data
 from rewright.service.mathematics.answers.statements import describes, held_by, last_statement
+from rewright.service.mathematics.answers.wording import is_twisted
 
 WINDOW = 50_000
 _BARE = 80
@@ -88,7 +90,7 @@ class Found:
 
 def find_answer(text: str, problem: str | None = None) -> Found | None:  # noqa: PLR0911 - a place each
     """The final answer, or None where the text states none. In prose, a value that `problem` states comes last."""
-    tail = text[-WINDOW:]
+    tail = plain_digits(text[-WINDOW:])
     thought, _, after = tail.rpartition("</think>")
     tail = after if thought and after.strip() else tail
     tail = without_data(visible(_CONTROL_TOKEN.sub(" ", tail))).rstrip()
@@ -153,7 +155,9 @@ def _value_of_sentence(content: str) -> str:
     if match is None or len(plain) > 400:
         return content
     words = re.sub(r"\\[a-z]+", " ", plain[: match.start(1)])
-    if not re.search(r"[A-Za-z]{3,}", words) or not is_bare(match[1]) or re.search(r"\b(?:and|if|not)\b", match[1]):
+    if not re.search(r"[A-Za-z]{3,}", words) or is_twisted(words) or not is_bare(match[1]):
+        return content
+    if re.search(r"\b(?:and|if|not)\b", match[1]):
         return content
     return match[1].strip()
 

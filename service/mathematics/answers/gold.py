@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 
 from rewright.service.mathematics.answers.boxes import boxes
+from rewright.service.mathematics.answers.characters import plain_characters
 from rewright.service.mathematics.answers.context import taken_back, visible
 from rewright.service.mathematics.answers.extraction import WINDOW, Found, find_answer, is_bare, without_stars
 from rewright.service.mathematics.answers.multiple_choice import gold_letter, option_letter
@@ -122,7 +123,7 @@ def _one_value(prose: str) -> bool:
 
 
 def _other_script_words(text: str) -> bool:
-    return not text.isascii() and not re.search(r"[A-Za-z0-9]", text)
+    return not text.isascii() and not re.search(r"[A-Za-z0-9]", plain_characters(text))
 
 
 def _of_reference(reference: str, problem: str | None) -> Gold | None:

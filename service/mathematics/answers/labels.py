@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from rewright.service.mathematics.answers.structure import Node, read, split
 
+_NO_NAME = r"\\(?:pi|infty|ln|lg|log|exp|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|max|min|gcd|det)(?![A-Za-z])"
 NAME = re.compile(
-    r"(?:(?!\\pi(?![A-Za-z]))\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
+    rf"(?:(?!{_NO_NAME})\\?[A-Za-z]+|\\text\{{[^{{}}]*\}})"
+    r"(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
     r"|\([A-Za-z](?:,[A-Za-z])+\)|[A-Z]{1,4}(?:_\{?\w+\}?)?(?:[:/][A-Z]{1,4}(?:_\{?\w+\}?)?)?"
     r"|[a-z](?::[a-z])+|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
 )

@@ -34,7 +34,7 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     """What is certain about two parts without arithmetic or algebra."""
     if gold == prediction:
         return True
-    if _ENDLESS_ZEROS.search(gold) or _ENDLESS_ZEROS.search(prediction):
+    if ("0000" in gold and _ENDLESS_ZEROS.search(gold)) or ("0000" in prediction and _ENDLESS_ZEROS.search(prediction)):
         return False
     if _DIGITS.fullmatch(gold) and _DIGITS.fullmatch(prediction):
         return int(gold) == int(prediction)

@@ -40,6 +40,8 @@ def _normalised(text: str) -> str:
     if "\\" in text:
         text = apply(text, BACKSLASHES)
     text = apply(text, PLAIN)
+    if match := _TEXT_ALONE.fullmatch(text.strip()):
+        text = match[1]
     if _LETTERS.search(text):
         text = meaning_of_words(text)
     text = _unwrap(text.strip().rstrip(".,;: \n")).strip()

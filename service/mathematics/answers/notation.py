@@ -27,6 +27,7 @@ _VECTOR = re.compile(r"\\(?:vec|hat|text|overrightarrow)(?![a-z])")
 _OPERAND = r"(?:\\(?:vec|hat|text|overrightarrow)\{[A-Za-z]\}|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z]))"
 _CROSS = re.compile(rf"{_OPERAND}\\times ?{_OPERAND}")
 _DOT = re.compile(rf"{_OPERAND}\\cdot ?{_OPERAND}")
+_FIGURE = re.compile(r"\\(?:(?:measured)?angle|triangle|widehat|overline|overrightarrow) ?\{?[A-Z]{2,4}")
 _CAPITAL = re.compile(r"[A-Z](?:_(?:\w|\{\w*\}))?(?:\^(?:\{[^{}]*\}|\w))?[0-9]*")
 _CAPITALS = re.compile(rf"(?:{_CAPITAL.pattern}){{2,8}}")
 
@@ -68,7 +69,7 @@ def _multiplied_otherwise(gold: str, prediction: str) -> bool:
 def _in_another_order(gold: str, prediction: str) -> bool:
     """The same capitals side by side in another order: a product of matrices, or the letters of a name."""
     runs = [
-        [tuple(_CAPITAL.findall(run)) for run in _CAPITALS.findall(COMMAND.sub(" ", text))]
+        [tuple(_CAPITAL.findall(run)) for run in _CAPITALS.findall(COMMAND.sub(" ", _FIGURE.sub(" ", text)))]
         for text in (gold, prediction)
     ]
     orders: dict[tuple[str, ...], set[tuple[str, ...]]] = {}

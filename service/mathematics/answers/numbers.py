@@ -58,8 +58,24 @@ def read_number(text: str) -> Exact | None:
 def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
     if m := _PLAIN.fullmatch(text):
         return _decimal(_sign(m[1]), m[2])
-    if m := _THOUSANDS.fullmatch(text):
+    if "\\" not in text and (m := _THOUSANDS.fullmatch(text)):
         return _decimal(_sign(m[1]), re.sub("[, ]", "", m[2]) + (m[3] or ""))
+    if "/" in text or "\\frac" in text:
+        return _quotient(text)
+    if ("^" in text or "e" in text or "E" in text) and (m := _SCIENTIFIC.fullmatch(text)):
+        exponent = int(m[2] or m[3] or m[4])
+        return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    if "." in text and (m := _REPEATING.fullmatch(text)):
+        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[4]))
+    if "." in text and (m := _DOTTED.fullmatch(text)):
+        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[7] or m[4] + (m[5] or "") + (m[6] or "")))
+    if text.startswith("10^") and (m := _POWER.fullmatch(text)):
+        exponent = int(m[1] or m[2])
+        return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    return None
+
+
+def _quotient(text: str) -> Exact | None:
     if (m := _FRACTION.fullmatch(text)) or (m := _SLASH.fullmatch(text)):
         below = Fraction(m[3])
         return Exact(_sign(m[1]) * Fraction(m[2]) / below) if below else None
@@ -68,16 +84,6 @@ def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
         if not int(below_text):
             return None
         return Exact(_sign(sign) * (int(whole) + Fraction(int(over), int(below_text))))
-    if m := _SCIENTIFIC.fullmatch(text):
-        exponent = int(m[2] or m[3] or m[4])
-        return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
-    if m := _REPEATING.fullmatch(text):
-        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[4]))
-    if m := _DOTTED.fullmatch(text):
-        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[7] or m[4] + (m[5] or "") + (m[6] or "")))
-    if m := _POWER.fullmatch(text):
-        exponent = int(m[1] or m[2])
-        return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
     return None
 
 

@@ -28,8 +28,11 @@ _SIZE = re.compile(rf"\|({_NAME.pattern})\|")
 _INTERVAL = re.compile(r"([(\[\]])(.*)([)\]\[])", re.DOTALL)
 _REALS = re.compile(r"\\mathbb\{R\}(?:\^\{?([+*-])\}?|_\{?([<>]|\\[lg]e|\+)0?\}?)?")
 _ALL_REALS = re.compile(
-    r"(?:\\text\{)?all reals?(?: numbers?)?(?: [a-z])?(?: (?:except|but|other than)(?: for)?)?\}?(.*)", re.I
+    r"\s*all (?:(positive|negative|non-?negative) )?(?:reals?|real (?:numbers?|values?(?: of)?))(?: [a-z])?"
+    r"(?: (?:except|but|other than|not equal to)(?: for)?(.+))?",
+    re.IGNORECASE,
 )
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _NEAR = Decimal(10) ** -300
 _MAX_PIECES = 40
 _MAX_DEPTH = 6
@@ -63,6 +66,14 @@ class _Set:
 
 _BOTTOM, _TOP = _End("-\\infty", -_INFINITY), _End("\\infty", _INFINITY)
 _LINE = (_Piece(_BOTTOM, False, _TOP, False),)
+
+
+_ZERO = _End("0", Decimal(0))
+_HALVES = {
+    "positive": (_Piece(_ZERO, False, _TOP, False),),
+    "nonnegative": (_Piece(_ZERO, True, _TOP, False),),
+    "negative": (_Piece(_BOTTOM, False, _ZERO, False),),
+}
 
 
 def may_be_sets(gold: str, prediction: str) -> bool:
@@ -116,9 +127,10 @@ def _read(text: str, depth: int) -> _Set:  # noqa: PLR0911 - one way of writing 
         return _in_braces(text[2:-2], depth)
     if reals := _REALS.match(text):
         return _reals(reals, text[reals.end() :], depth)
-    if (words := _ALL_REALS.fullmatch(text)) is not None:
-        excluded = [_point(part) for part in split(words[1], ",")] if words[1] else []
-        return _Set(None, _without(_LINE, tuple(excluded)))
+    if "real" in text and (words := _ALL_REALS.fullmatch(_TEXT.sub(r" \1 ", text).replace("  ", " ").strip())):
+        excluded = [_point(part.rpartition("=")[2]) for part in split(words[2], ",")] if words[2] else []
+        half = _HALVES[words[1].lower().replace("-", "")] if words[1] else _LINE
+        return _Set(None, _without(half, tuple(excluded)))
     if text == "\\emptyset":
         return _Set(None, ())
     return _Set(None, (_interval(text),))
@@ -208,12 +220,10 @@ def _of_size(name: str, bound: str, below: bool, closed: bool) -> _Set:
 
 def _reals(reals: re.Match[str], rest: str, depth: int) -> _Set:
     sign = reals[1] or reals[2]
-    zero = _end("0")
     half = {
-        "+": (_Piece(zero, False, _TOP, False),), ">": (_Piece(zero, False, _TOP, False),),
-        "\\ge": (_Piece(zero, True, _TOP, False),), "-": (_Piece(_BOTTOM, False, zero, False),),
-        "<": (_Piece(_BOTTOM, False, zero, False),), "\\le": (_Piece(_BOTTOM, False, zero, True),),
-        "*": _without(_LINE, (_Piece(zero, True, zero, True),)),
+        "+": _HALVES["positive"], ">": _HALVES["positive"], "\\ge": _HALVES["nonnegative"],
+        "-": _HALVES["negative"], "<": _HALVES["negative"], "\\le": (_Piece(_BOTTOM, False, _ZERO, True),),
+        "*": _without(_LINE, (_Piece(_ZERO, True, _ZERO, True),)),
     }  # fmt: skip
     pieces = half[sign] if sign else _LINE
     if not rest:

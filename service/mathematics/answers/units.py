@@ -28,8 +28,8 @@ _SYNONYMS = {
     "millimeter": "mm", "inche": "inch", "feet": "foot", "ft": "foot", "hr": "hour", "h": "hour", "min": "minute",
     "sec": "second", "s": "second", "gram": "g", "kilogram": "kg", "liter": "l", "litre": "l", "deg": "degree",
     "usd": "dollar", "eur": "euro", "gbp": "pound", "mi": "mile", "in": "inch", "lb": "pound", "lbs": "pound",
-    "mph": "mile per hour", "kph": "km/hour", "km/h": "km/hour", "rad": "radian", "yd": "yard", "metres": "m",
-    "celsiu": "c", "fahrenheit": "f", "us": "us",
+    "mph": "mile/hour", "kph": "km/hour", "rad": "radian", "yd": "yard", "metres": "m",
+    "celsiu": "c", "fahrenheit": "f",
 }  # fmt: skip
 
 
@@ -65,8 +65,9 @@ def _unit(written: str, power: str) -> str:
         words, power = words[area.end() :], "2" if words[0] == "s" else "3"
     elif area := re.search(r"\s+(squared|cubed)$", words):
         words, power = words[: area.start()], "2" if area[1] == "squared" else "3"
-    singular = (word.removesuffix("s") if len(word) > 2 else word for word in words.split())
-    return " ".join(_SYNONYMS.get(word, word) for word in singular) + power
+    words = re.sub(r"\s+per\s+|\s*/\s*", "/", words)
+    singular = (word.removesuffix("s") if len(word) > 2 else word for word in re.split(r"([ /])", words))
+    return "".join(_SYNONYMS.get(word, word) for word in singular) + power
 
 
 def same_unit(gold: str, prediction: str) -> tuple[str, str] | None:

@@ -1,8 +1,7 @@
 r"""What words beside a number say: numbers in words, conjunctions, percentages, times of day, bases, whole sentences.
 
-English only. `meaning_of_words` gives the words that are part of the mathematics its notation; `TWISTING` tells the
-words that make a number another number, deny it or tie it to a condition, which are neither a unit nor the beginning of
-"The total is 18".
+English only. `meaning_of_words` gives the words that are part of the mathematics its notation; `is_twisted` and
+`is_unit` know the words that make a number another number, deny it or tie it to a condition.
 """
 
 import re
@@ -40,8 +39,8 @@ _CONDITIONS = (
     r"|likely|might|may|could|would|should|resp|respectively|versus|vs|least|most|some"
     r"|for(?= )(?! (?:each|every|all|the|an?|his|her|their|one)\b)"
 )
-TWISTING = re.compile(rf"(?<![a-z])(?:{_OPERATORS}|{_DENIALS}|{_CONDITIONS})(?![a-z])", re.IGNORECASE)
-NO_UNIT = re.compile(rf"(?<![a-z])(?:{_NUMBER_WORDS}|{_OPERATORS}|{_DENIALS}|{_CONDITIONS})(?![a-z])", re.IGNORECASE)
+_TWISTING = re.compile(rf"(?<![a-z])(?:{_OPERATORS}|{_DENIALS}|{_CONDITIONS})(?![a-z])", re.IGNORECASE)
+_NO_UNIT = re.compile(rf"(?<![a-z])(?:{_NUMBER_WORDS}|{_OPERATORS}|{_DENIALS}|{_CONDITIONS})(?![a-z])", re.IGNORECASE)
 _SQUARED_UNIT = re.compile(r"(?<=[a-z]) (?:squared|cubed)$")
 _TURNED = re.compile(r"\b(?:half|third|quarter|square|cube|multiple|factor|log|logarithm) of\b", re.IGNORECASE)
 
@@ -178,7 +177,7 @@ def literal(text: str) -> str:
 def without_sentence(text: str) -> str:
     r"""The value of `\text{The total is } 18`, where nothing before or behind it twists it; else the text. Also
     `negative 5` as -5."""
-    if (match := _SENTENCE.fullmatch(text)) and not (TWISTING.search(match[1]) or _TURNED.search(match[1])):
+    if (match := _SENTENCE.fullmatch(text)) and not is_twisted(match[1]):
         text = match[2]
     if text.startswith("\\text{") and (match := _ANNOUNCED.search(text[:400])):
         said = " ".join(_TEXT.findall(text[: match.end()]))
@@ -187,7 +186,7 @@ def without_sentence(text: str) -> str:
             text[match.end() :]
             and ":" not in behind
             and not (
-                TWISTING.search(said) or _TURNED.search(said) or NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind)
+                is_twisted(said) or _NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind)
             )
         ):
             text = text[match.end() :]
@@ -196,6 +195,11 @@ def without_sentence(text: str) -> str:
     return text
 
 
+def is_twisted(words: str) -> bool:
+    """Whether words before a value say that it is another, none, or one under a condition: "Half of the total is"."""
+    return _TWISTING.search(words) is not None or _TURNED.search(words) is not None
+
+
 def is_unit(words: str) -> bool:
     """Whether words after a number can be its unit: none of them is a number, an operator, a denial, a condition."""
-    return NO_UNIT.search(_SQUARED_UNIT.sub("", words)) is None
+    return _NO_UNIT.search(_SQUARED_UNIT.sub("", words)) is None

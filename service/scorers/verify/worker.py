@@ -152,10 +152,31 @@ def _relations_equal(mine: Relational, yours: Relational) -> bool:
             first = -first
         if len(mine.rel_op) != len(yours.rel_op) or mine.rel_op[0] not in "<>":
             return False
-    factor = simplify(_done(first) / _done(second))
+    first, second = _done(first), _done(second)
+    if not (isinstance(first, Expr) and isinstance(second, Expr)):
+        return False
+    factor = _ratio_at_points(first, second) if first.is_rational_function() and second.is_rational_function() else None
+    if factor is None:
+        factor = simplify(first / second)
     if factor.free_symbols or factor.atoms(AppliedUndef) or factor in (0, nan, zoo, oo, -oo):
         return False
     return isinstance(mine, Eq) or bool(factor.is_positive)
+
+
+def _ratio_at_points(first: Expr, second: Expr) -> Expr | None:
+    """The ratio of two rational functions where it is the same at every point;
+    `nan` where it is not; None where they have no value at too many of the points."""
+    ratios = set()
+    seen = 0
+    for point in _points(sorted(first.free_symbols | second.free_symbols, key=str)):
+        mine, yours = first.subs(point), second.subs(point)
+        if not (mine.is_Rational and yours.is_Rational and yours):
+            continue
+        seen += 1
+        ratios.add(mine / yours)
+        if len(ratios) > 1:
+            return nan
+    return ratios.pop() if seen >= 3 else None
 
 
 def _rounds(exact: Any, rounding: str) -> bool:
