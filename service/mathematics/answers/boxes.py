@@ -16,7 +16,9 @@ from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.leaves import arithmetic_leaf
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace, normalise
 
-_BOX = re.compile(r"(?:\\f?box(?:ed)?|(?<![A-Za-z\\])boxed)\s*(?=\{)|\\boxed\s+(?=[-\d\\(]|[A-Za-z](?:\W|$))")
+_BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)|\\boxed\s+(?=[-\d\\(]|[A-Za-z](?:\W|$))")
+_BOX_OR_BARE = re.compile(rf"{_BOX.pattern}|(?<![A-Za-z\\])boxed(?=\{{)")
+"""With boxes that lack their backslash; much slower to look for."""
 _MOST = 64
 _EMPTY_SET = re.compile(r"[\s$]*\\\{\s*\\\}[\s$]*")
 _SPACING = re.compile(r"\\(?:q?quad|enspace|thinspace|,|;|:|!|hspace\{[^{}]*\})")
@@ -74,7 +76,11 @@ class Box:
 
 def is_boxed(text: str) -> bool:
     """A box stands somewhere."""
-    return _BOX.search(text) is not None
+    return _pattern(text).search(text) is not None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return _BOX_OR_BARE if text.count("boxed{") > text.count("\\boxed{") else _BOX
 
 
 def boxes(text: str) -> list[Box]:
@@ -83,7 +89,7 @@ def boxes(text: str) -> list[Box]:
         return []
     found: list[Box] = []
     inside = -1
-    for match in list(_BOX.finditer(text))[-_MOST:]:
+    for match in list(_pattern(text).finditer(text))[-_MOST:]:
         if match.start() < inside:
             continue
         if match.end() < len(text) and text[match.end()] != "{":

@@ -185,9 +185,7 @@ def without_sentence(text: str) -> str:
         if (
             text[match.end() :]
             and ":" not in behind
-            and not (
-                is_twisted(said) or _NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind)
-            )
+            and not (is_twisted(said) or _NO_UNIT.search(behind) or _OF_A_SENTENCE.search(behind))
         ):
             text = text[match.end() :]
     if "inus" in text or "egative" in text:
