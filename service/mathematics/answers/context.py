@@ -62,6 +62,7 @@ _BY_FAULT = (
     r"(?:(?:you|one|we|they|people)\s+)?(?:forget|forgot|ignor|neglect|overlook|mis[a-z]|careless|not\b|do(?:es)?\s*n[o'])"
 )
 _NAIVE = r"(?:na[iï]ve|careless|hasty|tempting)"
+_NAIVE_STEMS = ("aive", "aïve", "areless", "asty", "empting")
 _NAIVE_BEFORE = re.compile(
     rf"\b{_NAIVE}(?:ly)?\s+(?:\w+\s+){{0,2}}(?:gives?|is|would\s+(?:give|be)|yields?|suggests?|says?|leads?\s+to|gets?){_GAP}*$",
     re.IGNORECASE,
@@ -153,7 +154,9 @@ def visible(text: str) -> str:
 def taken_back(text: str, start: int, end: int) -> bool:
     """The words around text[start:end] deny it, only suppose it, or quote it from the question."""
     before = sentence_before(text, start)
-    if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before) or _NAIVE_BEFORE.search(before):
+    if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
+        return True
+    if any(word in before for word in _NAIVE_STEMS) and _NAIVE_BEFORE.search(before):
         return True
     return _TAKEN_BACK_AFTER.match(_squeezed(text[end : end + _REACH])) is not None
 

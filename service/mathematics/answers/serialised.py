@@ -49,13 +49,19 @@ def named_values(text: str) -> list[str] | None:
         return None
     stripped = text.strip().lstrip("?")
     between = _BETWEEN_PAIRS if _BETWEEN_PAIRS.search(stripped) else _SPACE
+    if _PAIR.fullmatch(between.split(stripped, 1)[0].strip()) is None:
+        return None
     pairs = [pair.strip() for pair in between.split(stripped) if pair.strip()]
     return pairs if len(pairs) > 1 and all(_PAIR.fullmatch(pair) for pair in pairs) else None
 
 
 def _is_lines(text: str) -> bool:
     """Two lines or more of a file: keys of code with a short value or none and items under them, or a section."""
-    lines = [line for line in text.splitlines() if line.strip() and line.strip() not in ("---", "```")]
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip() and line.lstrip()[:2] not in ("--", "``", "# ")), "")
+    if not first.startswith("[") and _YAML_LINE.fullmatch(first) is None:
+        return False  # as nearly every text
+    lines = [line for line in lines if line.strip() and line.strip() not in ("---", "```")]
     lines = [line for line in lines if not line.lstrip().startswith("# ")] if len(lines) > 2 else lines
     if len(lines) < 2:
         return False
