@@ -32,7 +32,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(
-    r"(?:(?<![A-Za-z\\\d}+*/^=<>-])(?<![-+*/^=<>] )([A-Za-z](?:_\{?\w{1,5}\}?)?(?:\([A-Za-z]\))?)\s*=|(?<![A-Za-z\\])([A-Z][a-z]{1,20})(?:'s)?"
+    r"(?:(?<![A-Za-z\\\d}+*/^=<>-])(?<![-+*/^=<>] )([A-Za-z](?:_\{?\w{1,5}\}?)?(?:\([A-Za-z]\))?)\s*="
+    r"|(?<![A-Za-z\\])([A-Z][a-z]{1,20})(?:'s)?"
     r"(?:\s*:|\s+(?:is|has|gets|got|had|=|is given by)))[\s$\\(*]*$"
 )
 _NOUN = re.compile(

@@ -209,7 +209,7 @@ def same_prose(gold: str, found: Found | None, candidate: str) -> bool:
 
 def _clauses(text: str) -> list[tuple[str, ...]]:
     """The tokens of a text that matter, clause by clause; clauses that each hold words and values are sorted."""
-    plain = _SO_IN_CHINESE.sub("", _TYPESETTING.sub(" ", text[:MAX_CHARACTERS]))
+    plain = _SO_IN_CHINESE.sub("", " ".join(_TYPESETTING.sub(" ", text[:MAX_CHARACTERS]).split()))
     whole = _tokens(plain)
     if any(bracket in plain for bracket in "([|"):
         return [whole]

@@ -148,11 +148,14 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
     sentences: list[tuple[int, list[Value]]] = []
     for value in found:
         place = bisect_right(breaks, value.start) - 1
-        if _TO_READER.search(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]]):
-            continue
         if not sentences or sentences[-1][0] != place:
             sentences.append((place, []))
         sentences[-1][1].append(value)
+    sentences = [
+        (place, members)
+        for place, members in sentences
+        if not _TO_READER.search(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]])
+    ]
     for place, members in sentences[: -_SENTENCES - 1 : -1]:
         start, end = breaks[place], breaks[min(place + 1, len(breaks) - 1)]
         if (chosen := _of_sentence(text, start, members, known)) is not None:
