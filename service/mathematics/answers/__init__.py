@@ -14,6 +14,7 @@ leaves           of parts without structure
 labels           of values with names
 bound_names      of names that mean nothing outside
 real_sets        of sets of reals
+real_pieces        the algebra of pieces of the line
 ratios           of ratios and times of day
 units            of values with units
 notation       letter case, primes, hats, orders of products: what both answers must carry alike
