@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rewright.service.mathematics.answers.bound_names import with_names_of
 from rewright.service.mathematics.answers.context import alternatives, denied_inside, taken_back, visible, whole_formula
 from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import find_answer, may_state
@@ -22,6 +23,7 @@ from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.prose import last_value
 from rewright.service.mathematics.answers.quantities import values
 from rewright.service.mathematics.answers.question import in_asked_unit, only_quotes
+from rewright.service.mathematics.answers.respelling import with_capitals_apart, with_ended_functions
 from rewright.service.mathematics.answers.same_answer import same_final_answer
 from rewright.service.mathematics.answers.serialised import named_values, without_data
 from rewright.service.mathematics.answers.statements import held_by
@@ -44,7 +46,11 @@ SHAPES = [
     "\\boxed{1}", "not ", "is not ", "if ", "wrong ", "answer ", "The answer is ", "or ", "and ", ",", ";", ".", ". ",
     "? ", "! ", "-", "1. ", "a", "a ", "a_", "_", "^", "%", "*", "~~", "<|", "<think>", "<!--", "\\text{", "\\frac{",
     "\\sqrt", "\\cancel{", "\\quad", "\\;", "\\(", "\\[", "\\begin{pmatrix}", "#", "#### ", "é", "。", "答案是",
-    "million ", "|", '{"a":', "- a:\n",
+    "million ", "|", "\\pm ", "1\\pm", "2\\lor ", "A", "AB", "x<", "|x|<", "x=", "x=1,", "1:", "1\\approx ", "\\ne 1,",
+    "\\cup", "\\setminus", "\\{x|", "[1,2]\\cup", "\\begin{cases}", "\\text{or}", "\\text{is}", "\\text{for all }x",
+    "1 half ", "1 hundred ", "1 dollar ", "base ",
+    "\\color{a}", "\\sin x\\cdot ", "\\forall x", "k\\pi", "\\times ", "½",
+    "\u0661", "\u200b", "1\\text{ ", '{"a":', "- a:\n",
 ]  # fmt: skip
 Reader = Callable[[str], object]
 
@@ -85,6 +91,9 @@ ANSWERS: dict[str, Reader] = {
     "gold that is long prose": lambda text: same_prose(text, None, text + "1"),
     "asked unit": lambda text: in_asked_unit("How many dollars?", "5", text),
     "gold_letter": gold_letter,
+    "with_ended_functions": with_ended_functions,
+    "with_capitals_apart": lambda text: with_capitals_apart(text, "r"),
+    "with_names_of": lambda text: with_names_of(text, "f(x)=x"),
     "marks_differ": lambda text: marks_differ(text, text[::-1]),
     "cheap": lambda text: compare("42", text, cheap_leaf),
     "arithmetic": lambda text: compare("x=42", text, arithmetic_leaf),

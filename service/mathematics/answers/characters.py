@@ -38,7 +38,7 @@ def _plain(character: str) -> str:
 
 
 _GIVEN = _SIGNS | dict.fromkeys(_MINUS_SIGNS, "-") | dict.fromkeys(_SHOW_NOTHING, "")
-_IN_PROSE = dict.fromkeys("−－﹣➖", "-") | dict.fromkeys(_SHOW_NOTHING, "")
+_IN_PROSE = {"．": ".", "％": "%"} | dict.fromkeys("−－﹣➖", "-") | dict.fromkeys(_SHOW_NOTHING, "")
 
 
 def plain_characters(text: str) -> str:

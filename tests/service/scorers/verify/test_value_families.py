@@ -9,12 +9,18 @@ from rewright.service.scorers.verify.scorer import AnswerVerifier
 from tests.service.scorers.verify.value_families import EITHER_WAY, ONE_WAY, Kind
 
 
+def as_formula(gold: str) -> str:
+    """As a whole formula, so that nothing has to be found in it; amounts of dollars are none."""
+    return gold if gold.startswith(("$", "\\$")) else f"${gold}$"
+
+
 async def credited(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The pairs of gold answer and box whose candidate is credited."""
     verifier = AnswerVerifier(workers=2, cpu_s=5.0, memory_mb=512, queue=20_000)
     await verifier.open()
     groups = [
-        Group(id=str(n), answer=gold, candidates=[rf"\boxed{{{value}}}"]) for n, (gold, value) in enumerate(pairs)
+        Group(id=str(n), answer=as_formula(gold), candidates=[rf"\boxed{{{value}}}"])
+        for n, (gold, value) in enumerate(pairs)
     ]
     items = [result.candidates[0] for result in await verifier.score(groups)]
     await verifier.close()
