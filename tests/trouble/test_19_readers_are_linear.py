@@ -10,17 +10,25 @@ from collections.abc import Callable
 
 import pytest
 
+from rewright.service.mathematics.answers.bound_names import with_names_of
 from rewright.service.mathematics.answers.context import alternatives, denied_inside, taken_back, visible, whole_formula
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import find_answer, may_state
-from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
-from rewright.service.mathematics.answers.normalisation import normalise, split_unit
+from rewright.service.mathematics.answers.gold import Gold, read_gold, same_prose, says
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
+from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter, option_letter
+from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.notation import marks_differ
 from rewright.service.mathematics.answers.numbers import read_number
-from rewright.service.mathematics.answers.question import only_quotes
+from rewright.service.mathematics.answers.prose import last_value
+from rewright.service.mathematics.answers.quantities import values
+from rewright.service.mathematics.answers.question import in_asked_unit, only_quotes
+from rewright.service.mathematics.answers.respelling import with_capitals_apart, with_ended_functions
 from rewright.service.mathematics.answers.same_answer import same_final_answer
-from rewright.service.mathematics.answers.serialised import without_data
+from rewright.service.mathematics.answers.serialised import named_values, without_data
+from rewright.service.mathematics.answers.statements import held_by
 from rewright.service.mathematics.answers.structure import read
+from rewright.service.mathematics.answers.units import split_unit
 from rewright.service.mathematics.equations.plain_text import plain, sentences
 from rewright.service.mathematics.equations.statements import first_false
 from rewright.service.reward.signals import signals_of
@@ -30,6 +38,7 @@ from rewright.service.scorers.judge.openai_backend import _as_text
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.readings import readings
 
+GOLD = Gold("the second player", raw="the second player")
 PROMPT = JudgePrompt.load("label-v2")
 SHAPES = [
     "```\n", "```", "~~~\n", "\\", "\\\\", "{", "}", "{}", "$", "$$", "$1$ ", "9", "9,", "1/", " ", "\t", "\n",
@@ -37,7 +46,11 @@ SHAPES = [
     "\\boxed{1}", "not ", "is not ", "if ", "wrong ", "answer ", "The answer is ", "or ", "and ", ",", ";", ".", ". ",
     "? ", "! ", "-", "1. ", "a", "a ", "a_", "_", "^", "%", "*", "~~", "<|", "<think>", "<!--", "\\text{", "\\frac{",
     "\\sqrt", "\\cancel{", "\\quad", "\\;", "\\(", "\\[", "\\begin{pmatrix}", "#", "#### ", "é", "。", "答案是",
-    "million ", "|", '{"a":', "- a:\n",
+    "million ", "|", "\\pm ", "1\\pm", "2\\lor ", "A", "AB", "x<", "|x|<", "x=", "x=1,", "1:", "1\\approx ", "\\ne 1,",
+    "\\cup", "\\setminus", "\\{x|", "[1,2]\\cup", "\\begin{cases}", "\\text{or}", "\\text{is}", "\\text{for all }x",
+    "1 half ", "1 hundred ", "1 dollar ", "base ",
+    "\\color{a}", "\\sin x\\cdot ", "\\forall x", "k\\pi", "\\times ", "½",
+    "\u0661", "\u200b", "1\\text{ ", '{"a":', "- a:\n",
 ]  # fmt: skip
 Reader = Callable[[str], object]
 
@@ -50,6 +63,11 @@ WHOLE: dict[str, Reader] = {
     "first_false": first_false,
     "sentences": lambda text: list(sentences(text)),
     "find_answer": find_answer,
+    "find_answer beside a problem": lambda text: find_answer(text, "How many of the 3 dollars are left?"),
+    "gold of an answer": lambda text: read_gold(text, None),
+    "gold of a reference": lambda text: read_gold(None, text),
+    "text of a gold": lambda text: says(GOLD, find_answer(text), text),
+    "gold that is prose": lambda text: same_prose("Ann has 5 and Ben has 7", find_answer(text), text),
     "may_state": may_state,
     "same_final_answer": lambda text: same_final_answer("42", text),
     "chosen_letter": lambda text: chosen_letter(find_answer(text), text),
@@ -65,7 +83,17 @@ ANSWERS: dict[str, Reader] = {
     "read_number": read_number,
     "split_unit": split_unit,
     "denied_inside": denied_inside,
+    "named_values": named_values,
+    "option_letter": option_letter,
+    "held_by": held_by,
+    "values": values,
+    "last_value": lambda text: last_value(text, "How many of the 3 dollars are left?"),
+    "gold that is long prose": lambda text: same_prose(text, None, text + "1"),
+    "asked unit": lambda text: in_asked_unit("How many dollars?", "5", text),
     "gold_letter": gold_letter,
+    "with_ended_functions": with_ended_functions,
+    "with_capitals_apart": lambda text: with_capitals_apart(text, "r"),
+    "with_names_of": lambda text: with_names_of(text, "f(x)=x"),
     "marks_differ": lambda text: marks_differ(text, text[::-1]),
     "cheap": lambda text: compare("42", text, cheap_leaf),
     "arithmetic": lambda text: compare("x=42", text, arithmetic_leaf),
@@ -78,6 +106,7 @@ WINDOWS: dict[str, Reader] = {
     "taken_back": lambda text: taken_back(text, len(text) // 2, len(text) // 2 + 1),
     "whole_formula": lambda text: whole_formula(text, len(text) // 2, len(text) // 2 + 1, "5"),
     "alternatives": lambda text: alternatives(text, (0, 1), (len(text) - 1, len(text))),
+    "asked unit of a question": lambda text: in_asked_unit(f"How many dollars? {text}", "5", "50\\text{cents}"),
     "only_quotes": lambda text: only_quotes(f"Compute ${text}z$", "42", "1+1"),
     "answer in prose": lambda text: find_answer(f"so we have ${text}$ and see {text} 5 {text}"),
 }

@@ -28,8 +28,8 @@ from rewright.service.mathematics.answers.exact_values import (
     negated,
     pi,
     plus,
-    reciprocal,
     reduce,
+    root,
     times,
     to_the,
 )
@@ -76,6 +76,18 @@ def same_value(gold: str, prediction: str) -> bool | None:
             if not names:
                 break
     return True if verdicts == {True} else None
+
+
+def value_of(text: str) -> Value | None:
+    """The value of a normalised expression without symbols; None for every other text."""
+    read = _read(text)
+    if read is None or read[1]:
+        return None
+    with localcontext(CONTEXT):
+        try:
+            return read[0]({})
+        except (ArithmeticError, DecimalException, Unreadable):
+            return None
 
 
 def _agree(mine: Value, yours: Value, *, exact: bool) -> bool | None:
@@ -233,7 +245,7 @@ class _Reader:
         if word == "\\sqrt":
             degree: Term = self._group() if self._next() == "[" else (lambda point: Fraction(2))
             of = self._braced()
-            return lambda point: to_the(of(point), reciprocal(degree(point)))
+            return lambda point: root(of(point), degree(point))
         raise Unreadable
 
     def _braced(self) -> Term:

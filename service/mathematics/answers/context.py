@@ -56,13 +56,32 @@ _QUOTATION = re.compile(
     rf"|\b(?:replace|such as|for example|e\.g\.|(?:box|boxed|form|format)\s+(?:like|as)){_GAP}*$",
     re.IGNORECASE,
 )
+_BY_FAULT = (
+    r"(?:what|(?:value|number|answer|result)(?:\s+that)?)\s+(?:you|one|we|they|people|students|many|some)\s+"
+    r"(?:(?:would|might|may|could)\s+)?(?:get|gets|obtains?|finds?)\s+(?:by|if|when|after|from)\s+"
+    r"(?:(?:you|one|we|they|people)\s+)?(?:forget|forgot|ignor|neglect|overlook|mis[a-z]|careless|not\b|do(?:es)?\s*n[o'])"
+)
+_NAIVE = r"(?:na[iï]ve|careless|hasty|tempting)"
+_NAIVE_STEMS = ("aive", "aïve", "areless", "asty", "empting")
+_NAIVE_BEFORE = re.compile(
+    rf"\b{_NAIVE}(?:ly)?\s+(?:\w+\s+){{0,2}}(?:gives?|is|would\s+(?:give|be)|yields?|suggests?|says?|leads?\s+to|gets?){_GAP}*$",
+    re.IGNORECASE,
+)
 _TAKEN_BACK_AFTER = re.compile(
     r"[\s$)\]*\\]*+(?:\?"
+    rf"|\s*[(,—–-]+\s*(?:(?:the|an?|my)\s+)?{_NAIVE}\b"
+    rf"|\s*(?:is|would\s+be)\s+what\s+an?\s+{_NAIVE}\b"
+    r"|[\s.,;]*\b(?:however|but)\b[^.\n]{0,80}\b(?:(?:over|under|double|mis)[- ]?count\w*|should\s+be\s+\$?[-\d\\])"
+    r"|,\s+(?:an?|my)\s+(?:\w{1,12}\s+)?(?:mistake|slip|typo|error|miscalculation)\b"
+    r"|\s*(?:comes|came|results?)\s+from\s+(?:forget|ignor|neglect|overlook|mis[a-z]|careless)"
     r"|\(?(?:[.,;]?\s*(?:(?:but|yet|though|although|and)\s+)?(?:that|this|which|it)?)\s*"
     r"(?:(?:is|was|were|are|would be|must be|can be|seems|looks)(?:\s+(?:clearly|obviously|a|an|the|common"
-    r"|tempting|far))*\s+"
+    r"|typical|frequent|tempting|far|my|our|only|just|merely))*\s+"
     r"(?:wrong|incorrect|false|impossible|mistaken|mistake|trap|distractor|typo|invalid|absurd|ruled out|excluded"
     r"|eliminated"
+    r"|na[iï]ve|careless|hasty|slip|miscalculation|misreading|(?:(?<=an )|(?<=my )|(?<=common )|(?<=typical ))error"
+    r"|(?:first|initial|original|earlier)\s+(?:guess|attempt|try|thought|idea)"
+    rf"|{_BY_FAULT}"
     r"|rejected|discarded|out of the question|too\s+(?:large|small|big|high|low|many|few)"
     r"|(?:not|never)\b(?=\s*(?:[.,;!)]|$|(?:right|correct|so|true|possible|allowed|valid|a|the|it|an)\b))"
     r"|(?:what|number|value)[\w\s]{0,20}\b(?:in|by|from)?\s*the\s+(?:question|problem|exercise|prompt))"
@@ -81,6 +100,7 @@ _TAKEN_BACK_AFTER = re.compile(
 _DENIED_INSIDE = re.compile(
     r"\b(?:not|never|neither|except|wrong|incorrect|anything but|other than)\b|n't\b", re.IGNORECASE
 )
+_ALL_BUT = re.compile(r"[\s$]*(?:\\text\{\s*)?all\s+(?:real|numbers|integers|values|complex|positive)\b", re.IGNORECASE)
 _WORDS_ALONE = re.compile(r"(?:\\text\w*|\\mathrm|\\mathbf)?\W*[A-Za-z][A-Za-z\s'{}\\,.-]*")
 
 _ALTERNATIVE = re.compile(
@@ -136,11 +156,15 @@ def taken_back(text: str, start: int, end: int) -> bool:
     before = sentence_before(text, start)
     if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
         return True
+    if any(word in before for word in _NAIVE_STEMS) and _NAIVE_BEFORE.search(before):
+        return True
     return _TAKEN_BACK_AFTER.match(_squeezed(text[end : end + _REACH])) is not None
 
 
 def denied_inside(content: str) -> bool:
     """The content of a box denies what it shows (`not 5`); words alone, such as `neither`, may be an answer."""
+    if _ALL_BUT.match(content):
+        return False
     return _DENIED_INSIDE.search(content) is not None and _WORDS_ALONE.fullmatch(content) is None
 
 

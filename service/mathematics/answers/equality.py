@@ -1,53 +1,45 @@
 r"""Are two final answers equal? True, False, or None where only algebra can tell.
 
-`compare` walks the shapes of both answers and asks `leaf` about pairs of parts; `cheap_leaf` is the leaf that needs no
-algebra (the parent's), the worker's leaf asks `cheap_leaf` first and computes then.
+`compare` walks the shapes of both answers and asks `leaf` about pairs of parts (`cheap_leaf`, the parent's
+`arithmetic_leaf`, the worker's, which asks those first and computes then).
 
 Policy
 - `x = 3` equals `3` when the left side is a name; `x = 3` and `y = 3` differ. A gold answer that is an
   expression equals a candidate's `y = expression`; a gold equation does not equal one of its sides
   (policy:equation-vs-expression).
-- `a < x < b` equals the interval (a, b), end points included as written (policy:relation-vs-interval).
 - Several boxes are one list (policy:multi-boxed). A list equals the same list in any order, a set in braces, and a
   tuple of the same order; a tuple equals nothing else, a set in braces no tuple.
-- A chain `a = b = c` stands for its value only where its parts without letters all equal it; of `a \approx b` either
-  side counts.
+- A chain `a = b = c` stands for its value only where its parts without letters all equal it.
+- Of `a \approx b` only the exact end counts, and only where the other is its rounding.
 - A comma is never a decimal point (policy:decimal-comma).
-- Letters keep their case; words do not. Primes and number bases must agree.
+
+Sets of reals, names of values, bound names and ratios have modules, and policies, of their own.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 
-from rewright.service.mathematics.answers.arithmetic import same_value
-from rewright.service.mathematics.answers.normalisation import is_words, split_unit
-from rewright.service.mathematics.answers.notation import COMMAND, marks_differ
-from rewright.service.mathematics.answers.numbers import numbers_equal, read_number
+from rewright.service.mathematics.answers.bound_names import may_bind, with_names_of
+from rewright.service.mathematics.answers.exact_values import Unreadable
+from rewright.service.mathematics.answers.labels import NAME, in_order_of, named_values, without_one_name
+from rewright.service.mathematics.answers.leaves import ROUNDED, Leaf, cheap_leaf, words_differ
+from rewright.service.mathematics.answers.notation import COMMAND
+from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.ratios import ratios, same_ratio
+from rewright.service.mathematics.answers.real_sets import may_be_sets, same_set
 from rewright.service.mathematics.answers.structure import Node, read, split
+from rewright.service.mathematics.answers.units import same_unit
 
-Leaf = Callable[[str, str], bool | None]
 MAX_PARTS = 64
-_DIGITS = re.compile(r"[0-9]{1,400}")
 _MAX_DEPTH = 12
 
-_NAME = re.compile(
-    r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\w|\{[^{}]*\}))?'*(?:\([A-Za-z0-9]+(?:,[A-Za-z0-9]+)*\))?"
-    r"|\([A-Za-z](?:,[A-Za-z])+\)|[A-Z]{1,4}(?:_\{?\w+\}?)?(?:[:/][A-Z]{1,4}(?:_\{?\w+\}?)?)?"
-    r"|S_\{\w+\}:S|\|[A-Za-z]\||[A-Za-z ]+"
-)
-_BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?_(?:\{(?:\\text\{)?(\d+|[a-z]+)\}?\}|(\d+))")
-_BASE_TEN = re.compile(r"^\(?([0-9]+)\)?_(?:\{(?:10|\\text\{ten\})\}|10)$")
-_BASES = {
-    "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
-    "eleven": "11", "twelve": "12", "sixteen": "16",
-}  # fmt: skip
-_ARTICLE = re.compile(r"^(?:an?|the) ")
 _SYMBOL = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|sigma)")
-_ROMAN = re.compile(r"[IVXLCDM]{2,}")
+_BRACED_INDEX = re.compile(r"_\{(\w)\}")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
-def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | None:  # noqa: PLR0911 - a shape each
+def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | None:
     """Both texts normalised. `leaf` decides parts without inner structure."""
     if gold == prediction and gold:
         return True
@@ -56,7 +48,24 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
     certain = cheap_leaf(gold, prediction)
     if certain is not None:
         return certain
-    ours, theirs = read(gold), read(prediction)
+    if may_bind(gold, prediction):
+        gold, prediction = with_names_of(gold, prediction)
+        if gold == prediction:
+            return True
+    if may_be_sets(gold, prediction):
+        with contextlib.suppress(Unreadable):
+            return same_set(gold, prediction, lambda mine, yours: _in_any_order(mine, yours, leaf, depth))
+    return _shapes(read(gold), read(prediction), leaf, depth)
+
+
+def _shapes(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:  # noqa: PLR0911 - a shape each
+    if _is_rounded(ours) or _is_rounded(theirs):
+        return _approximated(ours, theirs, leaf, depth)
+    with contextlib.suppress(LookupError):
+        return _named(ours, theirs, leaf, depth)
+    (name, ours), (their_name, theirs) = without_one_name(ours), without_one_name(theirs)
+    if name is not None and their_name is not None and name != their_name:
+        return False
     if ours.kind == "relation" or theirs.kind == "relation":
         return _relations(ours, theirs, leaf, depth)
     if ours.kind == "leaf" and theirs.kind == "leaf":
@@ -70,11 +79,9 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
         if the_tuple.marks != ("(", ")") or the_list.marks:
             return False
         return _in_order(ours.parts, theirs.parts, leaf, depth)
-    if {ours.kind, theirs.kind} == {"list", "union"}:
-        ours, theirs = _as_union(ours), _as_union(theirs)
     if ours.kind != theirs.kind:
         # A sum of matrices is a leaf that may equal a matrix; nothing else changes its kind.
-        return leaf(gold, prediction) if {ours.kind, theirs.kind} == {"matrix", "leaf"} else False
+        return leaf(ours.text, theirs.text) if {ours.kind, theirs.kind} == {"matrix", "leaf"} else False
     if ours.kind in ("list", "union"):
         return _in_any_order(_distinct(ours.parts), _distinct(theirs.parts), leaf, depth)
     if len(ours.parts) != len(theirs.parts):
@@ -82,61 +89,33 @@ def compare(gold: str, prediction: str, leaf: Leaf, depth: int = 0) -> bool | No
     return ours.marks == theirs.marks and _in_order(ours.parts, theirs.parts, leaf, depth)
 
 
-def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - one certainty each
-    """What is certain about two parts without algebra."""
-    if gold == prediction:
-        return True
-    if _DIGITS.fullmatch(gold) and _DIGITS.fullmatch(prediction):
-        return int(gold) == int(prediction)
-    (value, unit), (their_value, their_unit) = split_unit(gold), split_unit(prediction)
-    if unit is not None and their_unit is not None and unit != their_unit:
-        return False
-    mine, yours = read_number(value), read_number(their_value)
-    if (unit is not None and yours is not None and yours.percent) or (
-        their_unit is not None and mine is not None and mine.percent
-    ):
-        return False
+def _named(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:
+    """Values with names, beside others with names or in an order that the names give. Raises `LookupError` where the
+    names settle nothing."""
+    mine, yours = named_values(ours), named_values(theirs)
+    names = [name for name, _ in mine or yours or ()]
+    if not names or len(set(names)) < len(names):
+        raise LookupError
     if mine is not None and yours is not None:
-        return numbers_equal(mine, yours)
-    if is_words(gold) and is_words(prediction):
-        return _without_article(gold) == _without_article(prediction)
-    value, their_value = _BASE_TEN.sub(r"\1", value), _BASE_TEN.sub(r"\1", their_value)
-    if value == their_value:
-        return True
-    based, their_based = _BASED.fullmatch(value), _BASED.fullmatch(their_value)
-    if (based and based[1][0].isdigit()) or (their_based and their_based[1][0].isdigit()):
-        return bool(based and their_based and _digits_and_base(based) == _digits_and_base(their_based))
-    if _ROMAN.fullmatch(gold) and _ROMAN.fullmatch(prediction):
+        by_name = dict(yours)
+        if sorted(names) != sorted(name for name, _ in yours):
+            return False
+        return _in_order([value for _, value in mine], [by_name[name] for name in names], leaf, depth)
+    bare = theirs if mine is not None else ours
+    if bare.kind not in ("list", "tuple") or "relation" in (ours.kind, theirs.kind):
+        raise LookupError
+    if (values := in_order_of(mine or yours or (), bare)) is None:
         return False
-    return False if marks_differ(gold, prediction) else None
-
-
-def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
-    """What is certain about two parts without algebra but with arithmetic: the parent's leaf."""
-    certain = cheap_leaf(gold, prediction)
-    return same_value(split_unit(gold)[0], split_unit(prediction)[0]) if certain is None else certain
-
-
-def _digits_and_base(match: re.Match[str]) -> tuple[str, str]:
-    base: str = match[2] or match[3]
-    return match[1].lower(), _BASES.get(base, base)
-
-
-def _without_article(words: str) -> str:
-    return _ARTICLE.sub("", words.casefold())
+    return (
+        _in_order(values, bare.parts, leaf, depth) if mine is not None else _in_order(bare.parts, values, leaf, depth)
+    )
 
 
 def _leaves(gold: str, prediction: str, leaf: Leaf) -> bool | None:
-    value, their_value = split_unit(gold)[0], split_unit(prediction)[0]
-    ratio, their_ratio = split(value, ":"), split(their_value, ":")
-    if {len(ratio), len(their_ratio)} == {1, 2}:
-        # 2:3 is 2/3; a quotient is written out on both sides then.
-        ratio, their_ratio = (parts if len(parts) == 2 else [parts[0], "1"] for parts in (ratio, their_ratio))
-    if len(ratio) == len(their_ratio) == 2:
-        return leaf(f"\\frac{{{ratio[0]}}}{{{ratio[1]}}}", f"\\frac{{{their_ratio[0]}}}{{{their_ratio[1]}}}")
-    if len(ratio) != len(their_ratio):
+    values = same_unit(*ratios(gold, prediction))
+    if values is None or words_differ(*values):
         return False
-    return leaf(value, their_value)
+    return same_ratio(*values, leaf)
 
 
 def _relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:
@@ -148,42 +127,70 @@ def _relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | N
     def against(part: str) -> bool | None:
         return compare(other.text, part, leaf, depth + 1) if swapped else compare(part, other.text, leaf, depth + 1)
 
-    if set(relation.marks) <= {"=", "\\in", "\\approx", "\\equiv"}:
-        named = _NAME.fullmatch(relation.parts[0]) is not None
-        # A candidate may compute (10^3 = 1000); a gold equation is more than its right side unless it names it.
-        if not (named or swapped):
-            return False
-        return _chain(relation, against, named)
-    interval = as_interval(relation)
-    return against(interval) if interval is not None and other.kind in ("tuple", "union") else False
+    if not set(relation.marks) <= {"=", "\\in", "\\equiv"}:
+        return False
+    named = NAME.fullmatch(relation.parts[0]) is not None
+    # A candidate may compute (10^3 = 1000); a gold equation is more than its right side unless it names it.
+    return _chain(relation, against, named) if named or swapped else False
 
 
 def _chain(relation: Node, against: Callable[[str], bool | None], named: bool) -> bool | None:
     """Does `name = … = value` stand for the other answer? Every part without letters must, and the last one."""
-    parts = relation.parts[1:] if named else relation.parts
-    if "\\approx" in relation.marks:
-        ends = [parts[0], parts[-1]]
-        values = [number.value for number in map(read_number, ends) if number is not None]
-        if len(values) == 2 and abs(values[0] - values[1]) * 20 > abs(values[0]):
-            return False
-        verdicts = [against(part) for part in ends]
-        return True if True in verdicts else None if None in verdicts else False
-    distinct = list(dict.fromkeys(parts))
+    distinct = list(dict.fromkeys(relation.parts[1:] if named else relation.parts))
     if len(distinct) > MAX_PARTS:
         return False
     verdicts = [
         against(part)
         for part in distinct
-        if part == parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
+        if part == relation.parts[-1] or not (_SYMBOL.search(COMMAND.sub(" ", part)) or "mod" in part)
     ]
     return False if False in verdicts else None if None in verdicts else True
+
+
+def _approximated(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:
+    r"""One of them is `exact \approx rounded`, from either side."""
+    golds = [exact for exact, _ in _exact_ends(gold, leaf)][:1] or [gold.parts[0]] if _is_rounded(gold) else [gold.text]
+    ends = _exact_ends(prediction, leaf) if _is_rounded(prediction) else [(prediction.text, True)]
+    verdicts: list[bool | None] = []
+    for exact, rounded in ends:
+        verdict = compare(golds[0], exact, leaf, depth + 1)
+        verdicts.append(verdict if rounded else False if verdict is False else None)
+    return True if True in verdicts else None if None in verdicts else False
+
+
+def _is_rounded(node: Node) -> bool:
+    return node.kind == "relation" and "\\approx" in node.marks
+
+
+def _exact_ends(relation: Node, leaf: Leaf) -> list[tuple[str, bool | None]]:
+    """The ends that may be exact, first the first, each with whether all others are its roundings: True or unknown."""
+    groups = split(relation.text, "\\approx")
+    if not all(groups):
+        return []
+    if NAME.fullmatch(groups[0]) and groups[0] != "e":
+        groups = [f"{groups[0]}={groups[1]}", *groups[2:]]
+    found: list[tuple[str, bool | None]] = []
+    ends = [(groups[0], groups[1:])]
+    if (number := read_number(groups[-1])) is None or number.significant == 0:  # no decimal, which would be rounded
+        ends.append((groups[-1], groups[:-1]))
+    for exact, others in ends:
+        value = split(exact, "=")[-1]
+        shown = [part for other in others[:MAX_PARTS] for part in split(other, "=")]
+        verdicts = [leaf(value, ROUNDED + part) for part in shown]
+        if False not in verdicts:
+            found.append((exact, None if None in verdicts else True))
+    return found
 
 
 def _two_relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool | None:  # noqa: PLR0911
     if set(gold.marks) == set(prediction.marks) == {"="}:
         mine, yours = _assigned(gold), _assigned(prediction)
         if mine is not None and yours is not None:
-            return mine[0] == yours[0] and compare(mine[1], yours[1], leaf, depth + 1)
+            if mine[0] == yours[0]:
+                return compare(mine[1], yours[1], leaf, depth + 1)
+            # The same equation may be solved for another of its names.
+            turned_around = mine[0] in COMMAND.sub(" ", yours[1]) and yours[0] in COMMAND.sub(" ", mine[1])
+            return leaf(gold.text, prediction.text) if turned_around else False
         if len(gold.parts) > 2 and len(prediction.parts) > 2:
             return _in_order(gold.parts, prediction.parts, leaf, depth)
         return leaf(gold.text, prediction.text)
@@ -203,39 +210,16 @@ def _two_relations(gold: Node, prediction: Node, leaf: Leaf, depth: int) -> bool
 
 def _assigned(relation: Node) -> tuple[str, str] | None:
     """Name and value of `name = … = value` or `value = name`."""
-    if _NAME.fullmatch(relation.parts[0]):
-        return relation.parts[0], relation.parts[-1]
-    if len(relation.parts) == 2 and _NAME.fullmatch(relation.parts[1]):
-        return relation.parts[1], relation.parts[0]
+    if NAME.fullmatch(relation.parts[0]):
+        return _BRACED_INDEX.sub(r"_\1", relation.parts[0]), relation.parts[-1]
+    if len(relation.parts) == 2 and NAME.fullmatch(relation.parts[1]):
+        return _BRACED_INDEX.sub(r"_\1", relation.parts[1]), relation.parts[0]
     return None
 
 
 def _turned(relation: Node) -> Node:
     marks = tuple(_FLIPPED.get(mark, mark) for mark in reversed(relation.marks))
     return Node("relation", relation.text, tuple(reversed(relation.parts)), marks)
-
-
-def as_interval(relation: Node) -> str | None:
-    """The interval of `a < x <= b`, `x > a` and their kin over one name; None for other chains."""
-    chain = relation if set(relation.marks) <= {"<", "\\le"} else _turned(relation)
-    if not set(chain.marks) <= {"<", "\\le"}:
-        return None
-    brackets = {"<": "()", "\\le": "[]"}
-    name = re.compile(r"[A-Za-z](?:\([A-Za-z]\))?")
-    if len(chain.parts) == 3 and name.fullmatch(chain.parts[1]):
-        return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},{chain.parts[2]}{brackets[chain.marks[1]][1]}"
-    if len(chain.parts) == 2 and name.fullmatch(chain.parts[0]):
-        return f"(-\\infty,{chain.parts[1]}{brackets[chain.marks[0]][1]}"
-    if len(chain.parts) == 2 and name.fullmatch(chain.parts[1]):
-        return f"{brackets[chain.marks[0]][0]}{chain.parts[0]},\\infty)"
-    return None
-
-
-def _as_union(node: Node) -> Node:
-    """x < 1, x > 3 as a union of intervals; every other node as it is."""
-    intervals = [as_interval(part) for part in map(read, node.parts) if part.kind == "relation"]
-    whole = tuple(interval for interval in intervals if interval is not None)
-    return Node("union", node.text, whole) if len(whole) == len(node.parts) else node
 
 
 def _in_order(gold: Sequence[str], prediction: Sequence[str], leaf: Leaf, depth: int) -> bool | None:

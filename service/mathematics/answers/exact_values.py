@@ -90,6 +90,12 @@ def to_the(base: Value, exponent: Value) -> Value:
     return decimal(base) ** decimal(exponent)
 
 
+def root(base: Value, degree: Value) -> Value:
+    """The real root: of a negative value where the degree is odd."""
+    odd = isinstance(degree, Fraction) and degree.denominator == 1 and degree.numerator % 2 == 1
+    return -to_the(-base, reciprocal(degree)) if base < 0 and odd else to_the(base, reciprocal(degree))
+
+
 def _square_root(base: Value) -> Value:
     """Exact where the root is rational, so that what it is part of stays exact."""
     if isinstance(base, Fraction):

@@ -8,19 +8,20 @@ without a statement, the last that is not ruled out ("it's not A").
 
 import re
 
-from rewright.service.mathematics.answers.extraction import Found
+from rewright.service.mathematics.answers.extraction import OPTION, Found
 
 _WINDOW = 2_000
 _GOLD = re.compile(
-    r"[\s$]*+(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
+    r"[\s$]*+(?:(?i:option|choice)[\s_])?"
+    r"(?:\\(?:text\w*|mathrm|mathbf)\{)?\s*\(?([A-Z])\)?[.:]?\s*+\}?[\s$.]*|([A-J])[.:)]? [A-Z][a-z]+(?:\s.*)?",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"answer is\s*\(([A-Z])\)")
 _CLEAN = re.compile(r"\\(?:text\w*|mathrm|mathbf|boxed|fbox)(?=\{)|[${}*]")
 _NAMED = r"(?:(?i:choice|option)[_ ]?)?"
-_WHOLE = re.compile(rf"\s*{_NAMED}[(\[]?([A-Z])[)\]]?(?:\s*[.:,。、]|\s*$|\)\s|(?=[^\x00-\x7f]))")
+_WHOLE = re.compile(rf"\s*{_NAMED}[(\[]?([A-Z])[)\]]?(?:\s*[.:,。、]|\s*$|\)?\s*(?=\\)|\)[\s\d]|(?=[^\x00-\x7f]))")
 _STATED = re.compile(
-    r"(?i:\b(?:answer|choice|option|solution)s?\b(?:\s+is)?\s*:?|\bit'?s\b|\bchoose\b|答案(?:是|为)?\s*[:：]?)[^.\n]{0,30}?"
+    r"(?i:\b(?:answer|choice|option|solution)s?\b(?:\s+is)?\s*:?|\bit'?s\b|\bchoose\b|答案(?:是|为)?\s*[:：]?|[故应]?选\s*[:：]?)[^.\n]{0,30}?"
     rf"(?<![\w'/]){_NAMED}[(\[]?([A-Z])[)\]]?(?![\w'/])|(?i:\b(?:choice|option))_([A-Z])(?![\w'/])"
 )
 _STANDING = re.compile(r"(?<![\w'/])\(([A-Z])\)(?![\w'/])|(?<![\w'/])([B-HJ-Z])(?![\w'/])")
@@ -51,6 +52,12 @@ def gold_letter(answer: str) -> str | None:
         return quoted[1]
     match = _GOLD.fullmatch(answer[:500])
     return (match[1] or match[2]) if match else None
+
+
+def option_letter(text: str) -> str | None:
+    r"""The letter of an option that stands with its value (`\textbf{(B)}\ 12`, `C. 1-i`); None for everything else."""
+    option = OPTION.fullmatch(text[:500])
+    return option[1] or option[2] if option is not None else None
 
 
 def chosen_letter(found: Found | None, whole: str) -> str | None:

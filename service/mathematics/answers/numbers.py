@@ -6,7 +6,8 @@ Policy
   agree that far may still differ (355/113).
 - A decimal of 15 to 18 significant digits is a printed binary float: it equals an exact value that it agrees with to
   12 digits, since floats gather noise.
-- 0.58\overline{3} is the repeating decimal. Otherwise equality is exact: two values however near are two values.
+- 0.58\overline{3}, 0.58\dot{3} and 0.58(3) are the repeating decimal. Otherwise equality is exact: two values however
+  near are two values.
 """
 
 import re
@@ -22,6 +23,7 @@ _FRACTION = re.compile(rf"([+-]*)\\frac\{{([+-]?{_DECIMAL})\}}\{{([+-]?{_DECIMAL
 _SLASH = re.compile(rf"([+-]*)({_DECIMAL})/({_DECIMAL})")
 _MIXED = re.compile(r"([+-]?)(\d+) ?\\frac\{(\d+)\}\{(\d+)\}|([+-]?)(\d+) (\d+)/(\d+)")
 _REPEATING = re.compile(r"([+-]*)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
+_DOTTED = re.compile(r"([+-]*)(\d*)\.(\d*)(?:\\dot\{?(\d)\}?(?:(\d*)\\dot\{?(\d)\}?)?|\((\d+)\))")
 _SCIENTIFIC = re.compile(
     rf"([+-]?{_DECIMAL})(?:(?:\\times ?|\\cdot ?|\*)10\^(?:\{{([+-]?\d+)\}}|(\d+))|[eE]([+-]?\d+))"
 )
@@ -56,8 +58,24 @@ def read_number(text: str) -> Exact | None:
 def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
     if m := _PLAIN.fullmatch(text):
         return _decimal(_sign(m[1]), m[2])
-    if m := _THOUSANDS.fullmatch(text):
+    if "\\" not in text and (m := _THOUSANDS.fullmatch(text)):
         return _decimal(_sign(m[1]), re.sub("[, ]", "", m[2]) + (m[3] or ""))
+    if "/" in text or "\\frac" in text:
+        return _quotient(text)
+    if ("^" in text or "e" in text or "E" in text) and (m := _SCIENTIFIC.fullmatch(text)):
+        exponent = int(m[2] or m[3] or m[4])
+        return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    if "." in text and (m := _REPEATING.fullmatch(text)):
+        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[4]))
+    if "." in text and (m := _DOTTED.fullmatch(text)):
+        return Exact(_sign(m[1]) * _repeating(m[2], m[3], m[7] or m[4] + (m[5] or "") + (m[6] or "")))
+    if text.startswith("10^") and (m := _POWER.fullmatch(text)):
+        exponent = int(m[1] or m[2])
+        return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
+    return None
+
+
+def _quotient(text: str) -> Exact | None:
     if (m := _FRACTION.fullmatch(text)) or (m := _SLASH.fullmatch(text)):
         below = Fraction(m[3])
         return Exact(_sign(m[1]) * Fraction(m[2]) / below) if below else None
@@ -66,17 +84,12 @@ def _read(text: str) -> Exact | None:  # noqa: PLR0911 - one way of writing each
         if not int(below_text):
             return None
         return Exact(_sign(sign) * (int(whole) + Fraction(int(over), int(below_text))))
-    if m := _SCIENTIFIC.fullmatch(text):
-        exponent = int(m[2] or m[3] or m[4])
-        return Exact(Fraction(m[1]) * _ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
-    if m := _REPEATING.fullmatch(text):
-        head, tail = int((m[2] + m[3]) or "0"), int(m[4])
-        shift = 10 ** len(m[3])
-        return Exact(_sign(m[1]) * (Fraction(head, shift) + Fraction(tail, shift * (10 ** len(m[4]) - 1))))
-    if m := _POWER.fullmatch(text):
-        exponent = int(m[1] or m[2])
-        return Exact(_ten_to(exponent)) if abs(exponent) <= _MAX_DIGITS else None
     return None
+
+
+def _repeating(whole: str, before: str, again: str) -> Fraction:
+    shift = 10 ** len(before)
+    return Fraction(int(whole + before or "0"), shift) + Fraction(int(again), shift * (10 ** len(again) - 1))
 
 
 def _ten_to(exponent: int) -> Fraction:
@@ -111,3 +124,27 @@ def prints(exact: Exact, printed: Exact) -> bool:
     if printed.decimals is None or not 15 <= printed.significant <= 18 or exact.significant >= 15:
         return False
     return abs(printed.value - exact.value) <= abs(exact.value) * Fraction(1, 10**12)
+
+
+_ROUNDED = re.compile(rf"([+-]?)({_DECIMAL})(?:(?:\\times ?|\\cdot ?|\*)10\^(?:\{{([+-]?\d+)\}}|(\d)))?(%?)")
+
+
+def is_rounding(exact: Fraction, text: str) -> bool:
+    """Whether the decimal `text` is `exact`, rounded to the places that it shows; 1200 may show hundreds. The last of
+    three digits or more may be one off."""
+    bare = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    match = _ROUNDED.fullmatch(bare) if len(bare) <= _MAX_DIGITS else None
+    if match is None:
+        return False
+    exponent = int(match[3] or match[4] or "0") - (2 if match[5] else 0)
+    if abs(exponent) > _MAX_DIGITS:
+        return False
+    _, _, places = match[2].partition(".")
+    value = _sign(match[1]) * Fraction(match[2]) * _ten_to(exponent)
+    last = _ten_to(exponent - len(places))
+    # Many cut a long decimal off, or miss its last digit by one.
+    loose = places and len(match[2].replace(".", "").lstrip("0")) >= 3
+    if abs(value - exact) * (1 if loose else 2) <= last:
+        return True
+    zeros = len(match[2]) - len(match[2].rstrip("0")) if "." not in match[2] else 0
+    return 0 < zeros <= len(match[2]) - 2 and abs(value - exact) * 2 <= last * 10**zeros

@@ -3,6 +3,8 @@ r"""Does an answer only repeat what the question asks to have worked out?
 "Compute $3 \cdot 4 \cdot 5$" answered by `\boxed{3 \cdot 4 \cdot 5}` equals the gold answer 60 by value, and says
 nothing. Such an answer is wrong unless it is the gold answer letter for letter.
 
+And which unit does it ask for? A gold answer without one is in that ("How many dollars …?": 50 cents are no 50).
+
 Promises: only expressions that the question asks for count ("Compute", "Find", "What is" … right before them), and only
 those that leave something to do: a plain number, a name or a word is never a quotation.
 Not covered: paraphrases of the question, the same expression in another order.
@@ -11,10 +13,11 @@ Not covered: paraphrases of the question, the same expression in another order.
 import re
 from functools import lru_cache
 
-from rewright.service.mathematics.answers.extraction import FORMULA
 from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.numbers import read_number
+from rewright.service.mathematics.answers.quantities import FORMULA
 from rewright.service.mathematics.answers.structure import split
+from rewright.service.mathematics.answers.units import split_unit
 
 _WINDOW = 8_000
 _MAX_CHARACTERS = 300
@@ -31,8 +34,36 @@ _ASKED = re.compile(
     re.IGNORECASE,
 )
 _ASKED_IN_WORDS = re.compile(_ASKING, re.IGNORECASE)
+_HOW_MANY = re.compile(
+    r"\bhow\s+(?:many|much)\s+(?:more\s+|total\s+|whole\s+)?(?:in\s+)?([a-z]{4,12})\b", re.IGNORECASE
+)
+_MEASURES = (
+    {"dollar", "cent"},
+    {"second", "minute", "hour", "day", "week", "month", "year"},
+    {"mm", "cm", "m", "km", "inch", "foot", "yard", "mile"},
+    {"mg", "g", "kg", "ounce", "pound"},
+    {"ml", "l", "pint", "quart", "gallon"},
+)
 _BRACED_ONE = re.compile(r"\{(\w)\}")
 _TRAILING = re.compile(r"(?<![=?.,;:\s])[=?.,;:\s]+$")
+
+
+def in_asked_unit(problem: str | None, wanted: str, answer: str) -> str:
+    """`wanted` (normalised), with the unit that the question asks for ("How many dollars …?") where it has none and
+    `answer` has another one of the same measure; else as it is."""
+    unit = split_unit(answer)[1] if problem is not None else None
+    if problem is None or unit is None or read_number(wanted) is None or split_unit(wanted)[1] is not None:
+        return wanted
+    asked = _asked_unit(problem[-_WINDOW:])
+    alike = asked is not None and asked != unit and any({asked, unit} <= measure for measure in _MEASURES)
+    return normalise(f"{wanted} \\text{{{asked}}}") if alike else wanted
+
+
+@lru_cache(maxsize=1_024)
+def _asked_unit(problem: str) -> str | None:
+    """The one unit that the question asks how many of."""
+    asked = {split_unit(f"1 \\text{{{match[1]}}}")[1] for match in _HOW_MANY.finditer(problem)}
+    return asked.pop() if len(asked) == 1 else None
 
 
 def only_quotes(problem: str | None, wanted: str, answer: str) -> bool:

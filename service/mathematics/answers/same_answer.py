@@ -4,8 +4,9 @@ What `/v1/verify` decides with workers and algebra, a judge's question only ment
 microseconds, so it says None where it cannot tell. Pure.
 """
 
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import find_answer
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
 from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, normalise
 

@@ -23,6 +23,11 @@ _YAML_LINE = re.compile(
 )
 _YAML_ITEM = re.compile(r"[ \t]*-[ \t]+[^\s:]+[ \t]*")
 _INI_LINE = re.compile(r"[ \t]*(?:\[[\w. -]{1,100}\]|[A-Za-z_][\w.-]*[ \t]*=[^\n]*)")
+_PAIR = re.compile(r"[-*•]?\s*[A-Za-z_][\w ]{0,30}+[:=]\s*[-+]?[\w.$%/]{1,30}\s*(?:[A-Za-z]{1,12})?")
+_BETWEEN_PAIRS = re.compile(r"[,;&\n]")
+_SPACE = re.compile(r"\s+")
+_ADDRESS = re.compile(r"\bhttps?://\S+|\bwww\.\S+")
+_LONGEST_PAIRS = 2_000
 _LIST = re.compile(r"\[\s*(?:[\"'{\[]|true\b|false\b|null\b|None\b|True\b|False\b)")
 
 
@@ -30,14 +35,33 @@ def without_data(text: str) -> str:
     """The text without its serialised structures; nothing is left of a text that is one as a whole."""
     if _is_lines(text) or _is_list(text) or _FLOW.fullmatch(text.strip()):
         return ""
+    if "://" in text or "www." in text:
+        text = _ADDRESS.sub(" ", text)
     if "```" in text:
         text = _FENCED.sub(" ", text)
     return _without_objects(text) if '":' in text or "':" in text or _OBJECT.search(text) else text
 
 
+def named_values(text: str) -> list[str] | None:
+    """The pairs of a text that is two plain values or more with their names, and nothing else: lines (`a = 1`), a list
+    (`first: 41, second: 42`) or a query (`a=1&b=42`). They are one answer in several parts. None for other texts."""
+    if len(text) > _LONGEST_PAIRS:
+        return None
+    stripped = text.strip().lstrip("?")
+    between = _BETWEEN_PAIRS if _BETWEEN_PAIRS.search(stripped) else _SPACE
+    if _PAIR.fullmatch(between.split(stripped, 1)[0].strip()) is None:
+        return None
+    pairs = [pair.strip() for pair in between.split(stripped) if pair.strip()]
+    return pairs if len(pairs) > 1 and all(_PAIR.fullmatch(pair) for pair in pairs) else None
+
+
 def _is_lines(text: str) -> bool:
     """Two lines or more of a file: keys of code with a short value or none and items under them, or a section."""
-    lines = [line for line in text.splitlines() if line.strip() and line.strip() not in ("---", "```")]
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip() and line.lstrip()[:2] not in ("--", "``", "# ")), "")
+    if not first.startswith("[") and _YAML_LINE.fullmatch(first) is None:
+        return False  # as nearly every text
+    lines = [line for line in lines if line.strip() and line.strip() not in ("---", "```")]
     lines = [line for line in lines if not line.lstrip().startswith("# ")] if len(lines) > 2 else lines
     if len(lines) < 2:
         return False

@@ -21,11 +21,14 @@ from typing import Any, NamedTuple
 
 from rewright.service.core.batcher import QueueState
 from rewright.service.core.workers.pool import Failure, Outcome, WorkerPool
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, cheap_leaf, compare
+from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.extraction import Found, find_answer
-from rewright.service.mathematics.answers.multiple_choice import chosen_letter, gold_letter
+from rewright.service.mathematics.answers.gold import Gold, read_gold, repeats, same_prose, says
+from rewright.service.mathematics.answers.leaves import arithmetic_leaf, cheap_leaf
+from rewright.service.mathematics.answers.multiple_choice import chosen_letter
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, normalise
-from rewright.service.mathematics.answers.question import only_quotes
+from rewright.service.mathematics.answers.numbers import numbers_equal, read_number
+from rewright.service.mathematics.answers.question import in_asked_unit, only_quotes
 from rewright.service.schema import AnswerVerdict, Failed, Group, VerifyGroup, VerifyScored
 from rewright.service.scorers.base import StageCost
 from rewright.service.scorers.verify.pair_cache import Pair, PairCache
@@ -177,11 +180,9 @@ def _judge_all(groups: Sequence[Group], costs: _Costs) -> list[list[_Judged] | N
 
 
 def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
-    source = group.answer if group.answer is not None and group.answer.strip() else group.reference
-    gold = find_answer(source) if source else None
-    if source is None or gold is None:
+    gold = read_gold(group.answer, group.reference, group.problem)
+    if gold is None:
         return None
-    letter = gold_letter(source if group.answer is not None and len(source) < MAX_CHARACTERS else gold.text)
     wanted = normalise(gold.text)
     if not wanted or len(wanted) >= MAX_CHARACTERS:
         return None
@@ -189,20 +190,48 @@ def _judge_group(group: Group, costs: _Costs) -> list[_Judged] | None:
     for candidate in group.candidates:
         if candidate not in seen:
             started = time.perf_counter()
-            found = find_answer(candidate)
-            if letter:
-                seen[candidate] = _judge_letter(letter, found, candidate)
+            found = find_answer(candidate, group.problem)
+            if (gold.letter and not (gold.option and _names_no_letter(found))) or gold.prose:
+                seen[candidate] = _judge_words(gold, found, candidate)
                 costs.add("reading", 1, started)
             else:
-                seen[candidate] = _judge(wanted, found, group.problem, costs, started)
+                judged = _judge(wanted, found, group.problem, costs, started)
+                seen[candidate] = _or_letter_for_letter(gold, found, candidate, judged)
     return [seen[candidate] for candidate in group.candidates]
 
 
-def _judge_letter(letter: str, found: Found | None, candidate: str) -> _Judged:
-    chosen = chosen_letter(found, candidate)
-    if chosen is None:
-        return _Judged("no_answer" if found is None else "wrong", found.text[:_SHOWN] if found else None)
-    return _Judged("correct" if chosen == letter else "wrong", chosen)
+def _judge_words(gold: Gold, found: Found | None, candidate: str) -> _Judged:
+    """Against a letter of choices, or a text that is asked for as a whole."""
+    shown = found.text[:_SHOWN] if found is not None else None
+    if gold.letter:
+        chosen = chosen_letter(found, candidate)
+        if chosen is not None:
+            return _Judged("correct" if chosen == gold.letter and not _another_value(gold, found) else "wrong", chosen)
+        return _Judged("no_answer" if found is None else "wrong", shown)
+    right = same_prose(gold.text, found, candidate) or repeats(gold, found, candidate)
+    return _Judged("correct" if right else "no_answer" if found is None else "wrong", shown)
+
+
+def _names_no_letter(found: Found | None) -> bool:
+    """An answer without the letter of an option: it is held against the option's value."""
+    return found is not None and chosen_letter(Found(found.sentence or found.text, stated=True), "") is None
+
+
+def _another_value(gold: Gold, found: Found | None) -> bool:
+    """Beside the right letter stands a number that is not the option's."""
+    if not gold.option or found is None or found.sentence is None:
+        return False
+    mine, yours = read_number(normalise(gold.text)), read_number(normalise(found.text))
+    return mine is not None and yours is not None and not numbers_equal(mine, yours)
+
+
+def _or_letter_for_letter(gold: Gold, found: Found | None, candidate: str, judged: _Judged) -> _Judged:
+    """What is not right by value may be by its very text."""
+    if judged.verdict == "correct":
+        return judged
+    if says(gold, found, candidate):
+        return _Judged("correct", judged.extracted or gold.text[:_SHOWN])
+    return judged
 
 
 def _judge(wanted: str, found: Found | None, problem: str | None, costs: _Costs, started: float) -> _Judged:
@@ -214,6 +243,7 @@ def _judge(wanted: str, found: Found | None, problem: str | None, costs: _Costs,
     started = costs.add("reading", 0, started)
     if len(answer) >= MAX_CHARACTERS or only_quotes(problem, wanted, answer):
         return _Judged("wrong", shown)
+    wanted = in_asked_unit(problem, wanted, answer)
     equal = compare(wanted, answer, cheap_leaf)
     started = costs.add("exact", equal is not None, started)
     if equal is None:

@@ -30,6 +30,7 @@ from sympy import (
     binomial,
     combsimp,
     factorial,
+    im,
     nan,
     oo,
     simplify,
@@ -38,9 +39,11 @@ from sympy import (
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
-from rewright.service.mathematics.answers.equality import arithmetic_leaf, compare
-from rewright.service.mathematics.answers.normalisation import split_unit
-from rewright.service.mathematics.answers.numbers import Exact, prints, read_number
+from rewright.service.mathematics.answers.equality import compare
+from rewright.service.mathematics.answers.leaves import ROUNDED, arithmetic_leaf
+from rewright.service.mathematics.answers.numbers import Exact, is_rounding, prints, read_number
+from rewright.service.mathematics.answers.respelling import with_capitals_apart, with_ended_functions
+from rewright.service.mathematics.answers.units import same_unit
 
 _ZERO_DIGITS = 300
 _CONSTANTS = (("e", E), ("i", I))
@@ -56,11 +59,18 @@ def decide(pair: list[str]) -> bool:
     return compare(gold, prediction, _leaf) is True
 
 
-def _leaf(gold: str, prediction: str) -> bool | None:
+def _leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - one way out per kind of value
     certain = arithmetic_leaf(gold, prediction)
     if certain is not None:
         return certain
-    gold, prediction = split_unit(gold)[0], split_unit(prediction)[0]
+    rounded = prediction.startswith(ROUNDED)
+    values = same_unit(gold, prediction.removeprefix(ROUNDED))
+    if values is None:
+        return False
+    gold, prediction = values
+    if rounded:
+        return _rounds(_read(gold), prediction)
+    gold, prediction = with_capitals_apart(gold, prediction)
     mine, yours = _read(gold), _read(prediction)
     if mine is None or yours is None:
         return False
@@ -80,7 +90,7 @@ def _read(text: str) -> Any:
     text = text.removesuffix("%")
     if "%" in text:
         return None
-    parsed = _parsed(normalize_latex(text, config=_READING))
+    parsed = _parsed(normalize_latex(with_ended_functions(text), config=_READING))
     if not isinstance(parsed, (Basic, MatrixBase)):
         return None
     expression = _exactly(parsed)
@@ -142,10 +152,41 @@ def _relations_equal(mine: Relational, yours: Relational) -> bool:
             first = -first
         if len(mine.rel_op) != len(yours.rel_op) or mine.rel_op[0] not in "<>":
             return False
-    factor = simplify(_done(first) / _done(second))
+    first, second = _done(first), _done(second)
+    if not (isinstance(first, Expr) and isinstance(second, Expr)):
+        return False
+    factor = _ratio_at_points(first, second) if first.is_rational_function() and second.is_rational_function() else None
+    if factor is None:
+        factor = simplify(first / second)
     if factor.free_symbols or factor.atoms(AppliedUndef) or factor in (0, nan, zoo, oo, -oo):
         return False
     return isinstance(mine, Eq) or bool(factor.is_positive)
+
+
+def _ratio_at_points(first: Expr, second: Expr) -> Expr | None:
+    """The ratio of two rational functions where it is the same at every point;
+    `nan` where it is not; None where they have no value at too many of the points."""
+    ratios = set()
+    seen = 0
+    for point in _points(sorted(first.free_symbols | second.free_symbols, key=str)):
+        mine, yours = first.subs(point), second.subs(point)
+        if not (mine.is_Rational and yours.is_Rational and yours):
+            continue
+        seen += 1
+        ratios.add(mine / yours)
+        if len(ratios) > 1:
+            return nan
+    return ratios.pop() if seen >= 3 else None
+
+
+def _rounds(exact: Any, rounding: str) -> bool:
+    """`rounding` is the value of the expression, rounded to the places that it shows."""
+    value = _done(exact) if isinstance(exact, Expr) and not exact.free_symbols else None
+    digits = value.evalf(60) if isinstance(value, Expr) else value
+    if digits is None or not (digits.is_Float or digits.is_Rational) or not digits.is_finite:
+        return False
+    near = Rational(digits)
+    return is_rounding(Fraction(int(near.p), int(near.q)), rounding)
 
 
 def _printed(exact: Expr, text: str) -> bool:
@@ -182,6 +223,8 @@ def expressions_equal(mine: Expr, yours: Expr) -> bool:  # noqa: PLR0911 - one w
     seen = 0
     for point in _points(sorted(difference.free_symbols, key=str)):
         value = difference.subs(point)
+        if value.is_real is False and not (_is_real(mine.subs(point)) or _is_real(yours.subs(point))):
+            continue  # both of them speak of other points: 1/√n and √(1/n) of those above zero
         if value.has(nan, zoo, oo, -oo):
             continue
         if not _is_zero(value):
@@ -201,6 +244,12 @@ def _points(symbols: list[Basic]) -> Iterator[dict[Basic, Rational]]:
             / (50 if row >= 2 else 1)
             for column, symbol in enumerate(symbols)
         }
+
+
+def _is_real(value: Expr) -> bool:
+    """Certainly or nearly so."""
+    digits = value.evalf(20)
+    return bool(digits.is_real) or abs(im(digits)) < Rational(1, 10**15)
 
 
 def _is_zero(value: Expr) -> bool:

@@ -108,7 +108,7 @@ HOSTILE: dict[str, str] = {
     "control characters": "\x00\x01\u202e\ufeff" * 1_000,
     "nulls in a box": "\\boxed{\x00\\sqrt{7}+1\x00 2}",
     "right to left": "\u202e1 + }7{trqs\\",
-    "look-alike digits": "\\sqrt{\u0667} + \u0661",
+    "look-alike digits": "\\sqrt{7} + l",
     "mathematical digits": "\\sqrt{\U0001d7d5} + \U0001d7cf\U0001d7cf",
     "combining marks": "1\u0300\u0301" * 50_000,
     "zero-width joints": "\\sqrt{7\u200d7} + 1",

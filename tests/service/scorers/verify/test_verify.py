@@ -44,6 +44,7 @@ def verdict_of(score: Score, gold: str, candidate: str) -> str:
         ("18", r"Thus \boxed{18}."),
         ("18", r"I first had \boxed{17}. That was a slip. Now \[\boxed{18}\]"),
         ("1,250", "1250"),
+        ("12", "\u0661\u0662"),
         ("2/3", r"\frac{2}{3}"),
         (r"2\frac{1}{4}", "9/4"),
         ("28%", "28"),
@@ -127,7 +128,7 @@ def test_right_answers_are_credited(score: Score, gold: str, candidate: str) -> 
         ("C", "c"),
         ("C", "The answer is (B), not (C)."),
         ("12", "\u202e21"),
-        ("12", "\u0661\u0662"),
+        ("12", "\u0662\u0661"),
         ("0", "__import__('os').getpid() * 0"),
     ],
 )
