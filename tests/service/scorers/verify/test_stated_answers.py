@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from rewright.service.schema import Group, VerifyScored
 from rewright.service.scorers.verify.scorer import AnswerVerifier
+from tests.service.scorers.verify import probed_answers
 from tests.service.scorers.verify.stated_answers import NO_GOLD, REFERENCES, STATED, Row
 
 Verdicts = Callable[[Iterable[Group]], list[str]]
@@ -29,11 +30,9 @@ def verdicts() -> Iterator[Verdicts]:
     asyncio.run(verifier.close())
 
 
-def groups_of(rows: list[Row], source: str) -> list[Group]:
+def groups_of(rows: Sequence[Row | probed_answers.Row], source: str) -> list[Group]:
     return [
-        Group.model_validate(
-            {"id": str(n), source: row[0], "candidates": [row[1]], "problem": "".join(row[3:]) or None}
-        )
+        Group.model_validate({"id": str(n), source: row[0], "candidates": [row[1]], "problem": (*row, None)[3]})
         for n, row in enumerate(rows)
     ]
 
@@ -49,6 +48,14 @@ def test_the_stated_answer_of_a_candidate_is_held_against_the_whole_gold(verdict
 def test_the_gold_of_a_reference_is_found_at_either_end(verdicts: Verdicts, family: str) -> None:
     rows = REFERENCES[family]
     found = verdicts(groups_of(rows, "reference"))
+    assert [(row, verdict) for row, verdict in zip(rows, found, strict=True) if (verdict == "correct") != row[2]] == []
+
+
+@pytest.mark.parametrize("source", ["answer", "reference"])
+def test_what_was_probed_afterwards(verdicts: Verdicts, source: str) -> None:
+    rows = probed_answers.ANSWERS if source == "answer" else probed_answers.REFERENCES
+    assert len(rows) >= 20
+    found = verdicts(groups_of(rows, source))
     assert [(row, verdict) for row, verdict in zip(rows, found, strict=True) if (verdict == "correct") != row[2]] == []
 
 
