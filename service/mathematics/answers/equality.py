@@ -72,6 +72,10 @@ def _shapes(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:  #
         return _leaves(ours.text, theirs.text, leaf)
     if ours.kind == "list" and len(ours.parts) == 1 and theirs.kind == "leaf":
         return compare(ours.parts[0], theirs.text, leaf, depth + 1)
+    if theirs.kind == "list" and ours.kind == "leaf" and "\\lor" in theirs.text and "," not in theirs.text:
+        # Two spellings of one value (`3/4 or 0.75`), or two values.
+        verdicts = [compare(ours.text, part, leaf, depth + 1) for part in theirs.parts[:MAX_PARTS]]
+        return False if False in verdicts else None if None in verdicts else True
     if {ours.kind, theirs.kind} == {"list", "tuple"}:
         # 3, 2 for (3, 2): the order is the tuple's.
         the_tuple = ours if ours.kind == "tuple" else theirs

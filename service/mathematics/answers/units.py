@@ -13,7 +13,7 @@ from rewright.service.mathematics.answers.wording import is_unit
 
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _UNIT = re.compile(
-    r"(?:\\text\{\s*([A-Za-z][A-Za-z ./]*?)\s*\}"
+    r"(?:\\text\{\s*\(?([A-Za-z][A-Za-z ./]*?)\s*\)?\}"
     r"|(?<=[0-9}) ])\s*([A-Za-z][A-Za-z]+(?:[ /][A-Za-z]+){0,3})|(?<=[0-9}]) ([mgslh](?:/[a-z]+)?))(\^\{?[23]\}?)?$"
 )
 # Words of two or three letters after a number that are units and no product of symbols.

@@ -9,7 +9,10 @@ from fractions import Fraction
 
 from rewright.service.mathematics.answers.typesetting import apply, steps
 
-_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {
+    "dozen": 12, "hundred": 10**2, "thousand": 10**3, "lakh": 10**5, "million": 10**6, "crore": 10**7,
+    "billion": 10**9, "trillion": 10**12,
+}  # fmt: skip
 _PARTS = {
     "half": 2, "halve": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
     "ninth": 9, "tenth": 10, "twelfth": 12, "sixteenth": 16, "twentieth": 20, "hundredth": 100, "thousandth": 1000,
@@ -22,8 +25,8 @@ BASE_NAMES = {
 }  # fmt: skip
 _NUMBER_WORDS = (
     r"zeros?|ones?|twos?|threes?|fours?|fives?|six|sixes|sevens?|eights?|nines?|tens?|eleven|twelve|\w+teen|twenty"
-    r"|thirty|forty|fifty|sixty|seventy|eighty|ninety|(?:hundred|thousand|[mb]illion|trillion)(?:s|ths?)?|dozens?"
-    r"|scores?|half|halves|halved|thirds?|fourths?|quarters?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
+    r"|thirty|forty|fifty|sixty|seventy|eighty|ninety|(?:hundred|thousand|\w+illion|lakh|crore)(?:s|ths?)?|dozens?|gross|[mbt]n"
+    r"|scores?|nil|half|halves|halved|thirds?|fourths?|quarters?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
 )
 _OPERATORS = (
     r"plus|minus|than|multiplied|divided|over|added|subtracted|mod|modulo|power|below|above|under|beyond|doubled?"
@@ -32,7 +35,7 @@ _OPERATORS = (
 )
 _DENIALS = (
     r"not|no|never|none|neither|nor|cannot|without|except|but|wrong|incorrect|false|mistaken|invalid|impossible|unlike"
-    r"|excluded|rejected|fails?|\w*n't|contradiction|error|mistake"
+    r"|excluded|rejected|ruled|hardly|barely|fails?|\w*n't|contradiction|error|mistake"
 )
 _CONDITIONS = (
     r"if|when|whenever|unless|until|provided|while|where|otherwise|else|or|either|maybe|perhaps|possibly|probably"
@@ -71,7 +74,7 @@ def _based(amount: re.Match[str]) -> str:
     return f"{amount[1]}_{{{_BASES.get(name) or BASE_NAMES.get(name, name)}}}"
 
 
-_SCALE_WORDS = r"(?:hundred|thousand|million|billion|trillion|dozen)"
+_SCALE_WORDS = r"(?:hundred|thousand|million|billion|trillion|dozen|lakh|crore)"
 _PART_WORDS = "|".join(part for part in _PARTS if part not in ("half", "halve"))
 _WORDS = steps(
     (
@@ -100,7 +103,7 @@ _WORDS = steps(
         _VALUE + rf"(?:basis\s+points?|bps?)\b{_CLOSED}",
         lambda m: f"\\frac{{{m[1]}}}{{10000}}{_reopened(m)}",
     ),
-    ("mill", _VALUE + rf"per\s+mille?\b{_CLOSED}", lambda m: f"\\frac{{{m[1]}}}{{1000}}{_reopened(m)}"),
+    ("mill", _VALUE + rf"per\s?mille?\b{_CLOSED}", lambda m: f"\\frac{{{m[1]}}}{{1000}}{_reopened(m)}"),
     ("", r"(?i)\s*\\text\{\s*(?:percentage\s+points?|percent|pct|percentage)\s*\}", "%"),
     ("", r"(?i)(?<=[0-9}])\s*(?:percentage\s+points?|percentage|percent|pct)\b", "%"),
     (
