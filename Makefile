@@ -30,7 +30,7 @@ LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
-  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving soak-serving chaos bench-build clean
+  constraints bench bench-nll bench-nll-vllm bench-judge bench-verify bench-bombs soak-verify bench-serving soak-serving chaos bench-build clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -70,6 +70,9 @@ bench-judge: $(STAMP)     ## the configured judge: table by category, attempts t
 
 bench-verify: $(STAMP)    ## the verifier beside math-verify and TRL's accuracy_reward, as one table
 	$(PY) tests/bench/verify.py
+
+bench-bombs: $(STAMP)     ## 300 right answers that take long, beside 100 bombs of another caller: none may be undecided
+	$(PY) tests/bench/verify_beside_bombs.py
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py
