@@ -69,11 +69,13 @@ class Process:
 
     def wait_ready(self) -> None:
         end = time.monotonic() + START_S
-        while time.monotonic() < end:
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=10).status_code == httpx.codes.OK:
-                    return
-            time.sleep(0.1)
+        # One client: each has an SSL context of its own, which costs more than many requests.
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10) as client:
+            while time.monotonic() < end:
+                with suppress(httpx.HTTPError):
+                    if client.get("/readyz").status_code == httpx.codes.OK:
+                        return
+                time.sleep(0.2)
         raise RuntimeError(f"{self._command} did not come up")
 
 

@@ -5,20 +5,18 @@ rules are.
 """
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from rewright.service.core.batcher import QueueState
 from rewright.service.core.fair_queue import Entry, FairQueue
 from rewright.service.core.logs import exception_location
 from rewright.service.errors import Overloaded, RewrightError, ScorerUnavailable
-from rewright.service.schema import Group
-from rewright.service.scorers.remote.generations import Generation, Generations, Pin, Said
+from rewright.service.scorers.remote.generations import Generation, Generations, Said
 from rewright.service.scorers.remote.health import UnderWay, strike
+from rewright.service.scorers.remote.job import Job, Kept, candidates_of, fail
 from rewright.service.scorers.remote.post import Answered, Broken, Busy, Post, Refused, send
 from rewright.service.scorers.remote.replicas import POST_CANDIDATES, Replica, Replicas
 
@@ -27,37 +25,6 @@ log = logging.getLogger(__name__)
 TRIES = 3
 PATIENCE_S = 3.0
 """Work waits so long for a replica while none is well."""
-
-
-class Kept(NamedTuple):
-    """A whole answer without a score, in case that no better one is found."""
-
-    replica: Replica
-    result: Any
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One group on its way. avoid: replicas that failed it, `refused` those of them that will not answer it. alone: it
-    is posted without neighbours, since a post with it failed.
-
-    entry: its place in the queue; held_since: when it began to wait for a replica that the queue need not wait for.
-    """
-
-    group: Group
-    tokens: bool
-    caller: str | None
-    due: float
-    future: "asyncio.Future[Any]"
-    pin: Pin
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    entry: "Entry[Job] | None" = None
-    held_since: float | None = None
-    avoid: list[Replica] = field(default_factory=list)
-    refused: list[Replica] = field(default_factory=list)
-    alone: bool = False
-    kept: Kept | None = None
-    tries: int = 0
 
 
 class Delivery:
@@ -76,6 +43,7 @@ class Delivery:
         self._queue: FairQueue[Job] = FairQueue(head_start=POST_CANDIDATES)
         self._held: list[Job] = []
         self._closed = False
+        self._soon: asyncio.Handle | None = None
         self._done = QueueState(0, 0, 0.0)
         self.under_way: set[UnderWay] = set()
         self.last_worked: float | None = None
@@ -83,8 +51,16 @@ class Delivery:
         self.retries = 0
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        """Take in work. It goes once everybody has had a turn who was woken at the same time, by an answer to several
+        groups, say: one post for each of them would cost many times as much.
+        """
         for job in jobs:
             self._enqueue(job)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._dispatch_soon)
+
+    def _dispatch_soon(self) -> None:
+        self._soon = None
         self.dispatch()
 
     def forget(self, jobs: Sequence[Job]) -> None:
@@ -159,7 +135,7 @@ class Delivery:
                 self._start(replica, taken)
                 continue
             together = plan.setdefault((replica, job.caller, job.tokens), [])
-            if together and _candidates(together) + _candidates(taken) > POST_CANDIDATES:
+            if together and candidates_of(together) + candidates_of(taken) > POST_CANDIDATES:
                 self._start(replica, together.copy())
                 together.clear()
             together += taken
@@ -236,7 +212,7 @@ class Delivery:
     def _ended(self, under_way: UnderWay) -> None:
         self.under_way.discard(under_way)
         replica, task = under_way.replica, under_way.task
-        replica.under_way -= _candidates(under_way.jobs)
+        replica.under_way -= candidates_of(under_way.jobs)
         if self._closed:
             for job in under_way.jobs:
                 fail(job, ScorerUnavailable(f"{self._name} is closed"))
@@ -352,21 +328,6 @@ class Delivery:
         self._done = self._done._replace(
             batches=self._done.batches + 1,
             batch_items=self._done.batch_items + len(jobs),
-            batch_cost=self._done.batch_cost + _candidates(jobs),
+            batch_cost=self._done.batch_cost + candidates_of(jobs),
             busy_s=self._done.busy_s + seconds,
         )
-
-
-def _candidates(jobs: Sequence[Job]) -> int:
-    return sum(len(job.group.candidates) for job in jobs)
-
-
-def fail(job: Job, trouble: RewrightError) -> None:
-    """Tell whoever waits, with the answer that was kept where there is one."""
-    if job.future.done():
-        return
-    if job.kept is not None:
-        job.future.set_result(job.kept.result)
-        return
-    job.future.set_exception(trouble)
-    job.future.exception()  # seen, although whoever asked may have left

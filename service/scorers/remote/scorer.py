@@ -29,9 +29,10 @@ from rewright.service.core.request_context import request_id, seconds_left
 from rewright.service.errors import OutOfTime, RewrightError, ScorerUnavailable
 from rewright.service.schema import Failed, Group, GroupScores
 from rewright.service.scorers.base import ReplicaState
-from rewright.service.scorers.remote.delivery import PATIENCE_S, Delivery, Job, fail
+from rewright.service.scorers.remote.delivery import PATIENCE_S, Delivery
 from rewright.service.scorers.remote.generations import Generations, Pin
 from rewright.service.scorers.remote.health import ask, look_after
+from rewright.service.scorers.remote.job import Job, fail
 from rewright.service.scorers.remote.post import Post
 from rewright.service.scorers.remote.replicas import LOOK_UP_EVERY_S, Replica, Replicas
 
