@@ -31,7 +31,7 @@ VLLM := build/vllm/bin/python
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
   constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
-  soak-serving chaos bench-build bench-grpo clean
+  soak-serving chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -84,6 +84,9 @@ build/vocabularies:
 
 test-vocabularies: $(STAMP) build/vocabularies  ## a candidate's first token, over real vocabularies in all prefix schemes
 	VOCABULARIES=build/vocabularies $(PY) -m pytest tests/service/models/test_candidate_tokens.py
+
+bench-bombs: $(STAMP)     ## 300 right answers that take long, beside 100 bombs of another caller: none may be undecided
+	$(PY) tests/bench/verify_beside_bombs.py
 
 soak-verify: $(STAMP)     ## the verifier under a long load: memory over 200,000 pairs, latency beside hostile answers
 	$(PY) tests/bench/verify_soak.py

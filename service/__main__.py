@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rewright.service.core.redaction import redacted_text
 from rewright.service.errors import SettingsError
-from rewright.service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from rewright.service.settings import Settings
 
 CANNOT_START = 2
 
@@ -17,8 +20,11 @@ CANNOT_START = 2
 def main(config: Path | None = None) -> int:
     """Exit status: 0 after a clean stop, 2 where a setting or a model makes a start impossible.
 
-    config: a YAML file of settings; None: the one that `REWRIGHT_CONFIG` names, if any.
+    config: a YAML file of settings; None: the one that `REWRIGHT_CONFIG` names, if any. Raises `ModuleNotFoundError`
+    where the distribution was installed without its extra `service`.
     """
+    from rewright.service.settings import load
+
     try:
         settings = load(config)
     except SettingsError as error:
@@ -40,7 +46,7 @@ def _cannot_start(error: SettingsError) -> int:
     return CANNOT_START
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: "Settings") -> None:
     import uvicorn
 
     from rewright.service.core import tracing
@@ -77,5 +83,16 @@ async def _serve(settings: Settings) -> None:
     tracing.flush()
 
 
+def _as_program() -> int:
+    try:
+        return main()
+    except ModuleNotFoundError as missing:
+        # A module of ours that is not there is a bug, or half an installation, which no extra repairs.
+        if (missing.name or "rewright").startswith("rewright"):
+            raise
+        fix = "pip install 'rewright[service]'"
+        return _cannot_start(SettingsError(f"the service needs more than is installed ({missing}); {fix}"))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_as_program())

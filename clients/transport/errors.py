@@ -12,13 +12,15 @@ import httpx
 from pydantic import ValidationError
 
 from rewright.service.backoff import retry_after_s
-from rewright.service.errors import InternalError, Overloaded, RewrightError
+from rewright.service.errors import InternalError, InvalidRequest, Overloaded, RewrightError, TooLarge
 from rewright.service.schema import ErrorAnswer, ErrorBody
 
 PROXIES_PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that pass with time when a proxy says them."""
 PROXIES_FINAL = frozenset({501, 505, 511})
 """Statuses from 500 on that do not: a method or version it lacks, a network that wants a login."""
+ABOUT_THE_REQUEST = frozenset({InvalidRequest.code, TooLarge.code})
+"""Codes of ours that every address would answer alike."""
 
 
 class Chance(Enum):
@@ -27,7 +29,10 @@ class Chance(Enum):
     PASSES = "passes"
     FEW_TRIES = "few tries"
     """An error that calls itself final and may yet be one replica's, or this moment's."""
+    ELSEWHERE = "elsewhere"
+    """Refused here for good; another address of the same service may know the key, the route or the scorer."""
     FINAL = "final"
+    """It is about the request itself."""
 
 
 def error_of(response: httpx.Response, shown: str) -> RewrightError:
@@ -47,9 +52,11 @@ def chance_of(response: httpx.Response) -> Chance:
     if body is not None:
         if body.retryable:
             return Chance.PASSES
-        return Chance.FEW_TRIES if status == httpx.codes.INTERNAL_SERVER_ERROR else Chance.FINAL
+        if body.code in ABOUT_THE_REQUEST:
+            return Chance.FINAL
+        return Chance.FEW_TRIES if status == httpx.codes.INTERNAL_SERVER_ERROR else Chance.ELSEWHERE
     passes = status in PROXIES_PASSING or (status >= 500 and status not in PROXIES_FINAL)
-    return Chance.PASSES if passes else Chance.FINAL
+    return Chance.PASSES if passes else Chance.ELSEWHERE
 
 
 def _body(response: httpx.Response) -> ErrorBody | None:

@@ -3,19 +3,21 @@
 A replica in trouble rests: as long as its Retry-After asks, else for a pause that doubles with each failure in a row,
 with jitter (`rewright.service.backoff`); never for longer than the client's `longest_pause_s`. All callers of one
 client share the rests, so that many requests at once do not storm a server that asked to be spared. Among those awake
-the one with the fewest requests under way is asked.
+the one with the fewest requests under way is asked. One that refuses what another answers rests too, and is told of.
 """
 
+import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
 
 from rewright.service.backoff import Backoff
-from rewright.service.errors import InvalidRequest
+from rewright.service.errors import InvalidRequest, RewrightError
 
+log = logging.getLogger(__name__)
 FIRST_REST_S = 0.3
 LONGEST_REST_S = 10.0
 ASKED_JITTER = 1.1
@@ -23,13 +25,17 @@ ASKED_JITTER = 1.1
 
 
 class Replica:
-    """One base URL. under_way: requests that it has not answered yet; rests_until: on the monotonic clock, seconds."""
+    """One base URL. under_way: requests that it has not answered yet; rests_until: on the monotonic clock, seconds.
+
+    well: it has answered before, and has not refused since what another answered.
+    """
 
     def __init__(self, url: str, rest: Backoff) -> None:
         self.url = url
         self._rest = rest
         self.under_way = 0
         self.rests_until = 0.0
+        self.well = False
         self._failures = 0
         self._failed_at = 0.0
 
@@ -50,9 +56,17 @@ class Replica:
         self._failed_at = time.monotonic()
         self.rests_until = max(self.rests_until, self._failed_at + self._rest.pause(self._failures, asked_s=asked_s))
 
+    def refused(self, trouble: RewrightError, *, began: float) -> None:
+        """It refused for good what another replica has answered. began: when that one was asked."""
+        if not self._failures:
+            log.warning("%s (%s); another address answers, and is asked instead", trouble.message, trouble.code)
+        self.well = False
+        self.troubled(began=began)
+
     def answered(self) -> None:
         """End its row of failures; a rest that it asked for goes on."""
         self._failures = 0
+        self.well = True
 
 
 class Replicas:
@@ -73,17 +87,23 @@ class Replicas:
         self._all = [Replica(_checked(url), rest) for url in given]
         self._turn = random.randrange(len(self._all))
 
-    def next(self) -> Replica | None:
-        """The least busy replica that is not resting; None while all rest."""
+    def next(self, *, but: Collection[Replica] = ()) -> Replica | None:
+        """The least busy replica that is not resting, and none of `but`; None while all rest."""
         now = time.monotonic()
         self._turn = (self._turn + 1) % len(self._all)
         turned = self._all[self._turn :] + self._all[: self._turn]
-        awake = [replica for replica in turned if replica.rests_until <= now]
+        awake = [replica for replica in turned if replica.rests_until <= now and replica not in but]
         return min(awake, key=lambda replica: replica.under_way, default=None)
 
-    def rest_left(self) -> float:
-        """Seconds until the first replica wakes; 0 while one is awake."""
-        return max(0.0, min(replica.rests_until for replica in self._all) - time.monotonic())
+    def may_answer(self, *, but: Collection[Replica]) -> bool:
+        """Whether one beside those is awake, or rests and has been well: it is worth asking, or waiting for."""
+        now = time.monotonic()
+        return any(replica.well or replica.rests_until <= now for replica in self._all if replica not in but)
+
+    def rest_left(self, *, but: Collection[Replica] = ()) -> float:
+        """Seconds until the first replica beside those wakes; 0 while one is awake."""
+        ends = [replica.rests_until for replica in self._all if replica not in but]
+        return max(0.0, min(ends) - time.monotonic())
 
 
 def _checked(text: str) -> str:

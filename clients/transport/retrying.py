@@ -2,6 +2,8 @@
 
 Tried again are lost connections and whatever may pass (`rewright.clients.transport.errors`), not before its
 Retry-After; a final 500 and an answer that cannot be read `FEW_TRIES` times, at another address where there is one.
+What may be one address's own refusal (a key that it does not know, a route that it lacks, a scorer that is off there)
+is final once no other address may say otherwise.
 Every try tells the service what time is left (X-Deadline-Ms), so that it drops work nobody waits for.
 """
 
@@ -9,7 +11,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import httpx
@@ -66,8 +68,9 @@ class RetryingTransport:
         an answer that is final; `TookTooLong` where `may_cut` and one try exceeded its own limit.
         """
         few = 0
+        refusals: dict[Replica, RewrightError] = {}
         while True:
-            replica = await self._awake()
+            replica = await self._awake(but=refusals)
             began = time.monotonic()
             try:
                 found = _found(await self._try(replica, method, path, content), replica.url, read)
@@ -76,16 +79,23 @@ class RetryingTransport:
                 few += refusal.chance is Chance.FEW_TRIES
                 if refusal.chance is Chance.FINAL or few == FEW_TRIES:
                     raise refusal.trouble from None
-                replica.troubled(began=began, asked_s=refusal.asked_s)
+                if refusal.chance is Chance.ELSEWHERE:
+                    refusals[replica] = refusal.trouble
+                else:
+                    replica.troubled(began=began, asked_s=refusal.asked_s)
+                if refusals and not self._replicas.may_answer(but=refusals):
+                    raise next(iter(refusals.values())) from None
             else:
                 replica.answered()
+                for other, trouble in refusals.items():
+                    other.refused(trouble, began=began)
                 return found
             if may_cut and isinstance(self._trouble, DeadlineExceeded):
                 raise TookTooLong
 
-    async def _awake(self) -> Replica:
-        while (replica := self._replicas.next()) is None:
-            pause = self._replicas.rest_left() + random.uniform(0, 0.05)
+    async def _awake(self, *, but: Collection[Replica]) -> Replica:
+        while (replica := self._replicas.next(but=but)) is None:
+            pause = self._replicas.rest_left(but=but) + random.uniform(0, 0.05)
             if pause >= self._deadline.left():
                 raise self._out_of_time()
             await asyncio.sleep(pause)

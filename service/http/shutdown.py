@@ -5,12 +5,13 @@
 3. What was let in is finished; admission took nothing that does not fit into the grace period.
 4. The scorers are closed and the process exits with status 0.
 
-A second signal ends it without waiting. Before the scorers are open a signal ends the process at once
-(`rewright.service.__main__`).
+A second signal ends the process at once, whatever waits: with status 0 where nothing was left inside, else with 128 and
+the signal's number. Before the scorers are open the first one does (`rewright.service.__main__`).
 """
 
 import asyncio
 import logging
+import os
 import signal
 from types import FrameType
 
@@ -40,15 +41,18 @@ class GracefulServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._admission.closing:
-            self.force_exit = self.should_exit = True
-            return
+            # What is still waited for (a batch on a device, a thread, a pod) may take for ever: nothing is closed, and
+            # worker processes end with the pipe that they read from.
+            os._exit(128 + sig if self._inside() else 0)
         self._admission.closing = True
         self._loop.call_soon_threadsafe(self._announce, sig)
 
     def _announce(self, number: int) -> None:
-        inside = max((load.inside for load in self._admission.loads.values()), default=0)
-        log.info("%s: finishing %d candidates, taking no more", signal.Signals(number).name, inside)
+        log.info("%s: finishing %d candidates, taking no more", signal.Signals(number).name, self._inside())
         self._loop.call_later(self._leave_s, self._close)
+
+    def _inside(self) -> int:
+        return max((load.inside for load in self._admission.loads.values()), default=0)
 
     def _close(self) -> None:
         self.should_exit = True

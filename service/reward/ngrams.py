@@ -51,7 +51,7 @@ def ngram_counts(texts: Sequence[str], n: int) -> list[Counts]:
     first_G = np.ones(len(keys_G), dtype=bool)
     np.not_equal(keys_G[1:], keys_G[:-1], out=first_G[1:])
     distinct = np.bincount((keys_G[first_G] >> np.uint64(48)).astype(np.int64), minlength=len(texts))
-    ngrams = np.bincount(owner_G, minlength=len(texts))
+    ngrams = np.maximum(tokens - n + 1, 0)
     copied = np.bincount(owner_G[_among(hashes_G, hashes_G[: ngrams[0]])], minlength=len(texts))
     return [Counts(*row) for row in zip(*(x.tolist() for x in (tokens, ngrams, distinct, copied)), strict=True)]
 
@@ -71,7 +71,7 @@ def _among(hashes_G: Hashes, wanted: Hashes) -> NDArray[np.int64]:
 
 def _tokens(joined: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where every token starts and ends."""
-    kind = _kinds()[joined]
+    kind = _kinds().take(joined)
     word = kind == _WORD
     before = np.concatenate([[False], word[:-1]])
     after = np.concatenate([word[1:], [False]])
@@ -83,8 +83,10 @@ def _tokens(joined: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 def _token_hashes(joined: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:
     powers, inverses = _powers(1 << max(10, len(joined).bit_length()))
+    # A NUL counts 0, and is a token of its own: none that holds another sign comes out as another.
     sums = np.zeros(len(joined) + 1, dtype=np.uint64)
-    np.cumsum((joined.astype(np.uint64) + np.uint64(1)) * powers[: len(joined)], out=sums[1:])
+    np.multiply(joined, powers[: len(joined)], out=sums[1:])
+    np.cumsum(sums, out=sums)
     hashes: Hashes = (sums[ends] - sums[starts]) * inverses[starts]
     hashes ^= hashes >> np.uint64(29)
     hashes *= _MIX
@@ -93,12 +95,15 @@ def _token_hashes(joined: NDArray[np.uint8], starts: NDArray[np.int64], ends: ND
 
 
 def _rolled(tokens_T: Hashes, n: int) -> Hashes:
-    """Σ_i token[t + i]·B^i for every place t that has n tokens from it on."""
+    """Σ_i token[t + i]·B^i for every place t that has n tokens from it on: two halves, and the odd one out."""
     count = max(0, len(tokens_T) - n + 1)
+    if n == 1 or not count:
+        return tokens_T[:count]
     powers, _ = _powers(1 << 10)
-    rolled = np.zeros(count, dtype=np.uint64)
-    for i in range(n):
-        rolled += tokens_T[i : i + count] * powers[i]
+    half = _rolled(tokens_T, n // 2)
+    rolled: Hashes = half[:count] + half[n // 2 : n // 2 + count] * powers[n // 2]
+    if n % 2:
+        rolled += tokens_T[n - 1 :] * powers[n - 1]
     return rolled
 
 

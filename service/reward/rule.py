@@ -96,28 +96,33 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
     gate: Gate | None = None
     unfit: Gate | None = None
     for reason in (_verify_gate(evidence), _guard_gate(evidence.signals, rule.guards), _judge_gate(evidence)):
+        if reason is None:
+            continue
         if isinstance(reason, ItemError):
             return Standing(None, reason, member=False)
         gate = gate or reason
-        if gate is not None and rule.variant != "soft":
+        if rule.variant != "soft":
             return Standing(gate, None, member=False)
         # `soft` rewards wrong and invalid candidates too, but never one that escaped being measured.
         if reason not in _JUDGED_BAD:
             unfit = unfit or reason
-    for result, used in (
-        (evidence.nll, uses_dist(rule)),
-        # A further scorer that does not count has no say either: not every one of them is about the backbone.
-        *((scalar, True) for name, scalar in evidence.scalars.items() if uses_scalar(rule, name)),
-        (evidence.diversity, uses_div(rule)),
-    ):
-        if isinstance(result, Failed):
+    # A further scorer that does not count has no say: not every one of them is about the backbone.
+    scalars = [(s, _always) for name, s in evidence.scalars.items() if uses_scalar(rule, name)]
+    for result, uses in ((evidence.nll, uses_dist), *scalars, (evidence.diversity, uses_div)):
+        if result is None:
+            continue
+        if result.status == "failed":
             if own := _OWN_DOING.get(result.error.code):
                 unfit = unfit or own
-            elif used:
+            elif uses(rule):
                 return Standing(None, result.error, member=False)
-        elif isinstance(result, NllScored) and result.control_tokens:
+        elif type(result) is NllScored and result.control_tokens:
             unfit = unfit or "control_tokens"
     return Standing(gate or unfit or "open", None, member=unfit is None)
+
+
+def _always(_: Rule) -> bool:
+    return True
 
 
 def reward(group_id: str, evidence: Sequence[Evidence], rule: Rule, *, diversity: float | None) -> RewardGroup:
@@ -176,7 +181,7 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
     v_ans = int(e.verify.correct) if isinstance(e.verify, VerifyScored) else None
     v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
     nll = e.nll.nll if isinstance(e.nll, NllScored) else None
-    scores = {name: item.score for name, item in e.scalars.items() if isinstance(item, ScalarScored)}
+    scores = {name: item.score for name, item in e.scalars.items() if item.status == "scored"}
     if s.error is not None:
         r_task = 0 if v_ans == 0 else None if v_rea is None else v_rea
         return RewardFailed(
@@ -221,23 +226,26 @@ def _total(r_task: int, r_dist: float | None, r_div: float | None, scores: Mappi
     return r_task + (auxiliary if rule.variant == "soft" else r_task * auxiliary)
 
 
+# By status, here and above: asking a model whether it is of another class costs several times as much.
 def _verify_gate(e: Evidence) -> Gate | ItemError | None:
-    if isinstance(e.verify, Failed):
-        return _OWN_DOING.get(e.verify.error.code) or e.verify.error
-    if e.verify is None or e.verify.verdict == "correct":
+    if e.verify is None:
         return None
-    return e.verify.verdict
+    if e.verify.status == "failed":
+        return _OWN_DOING.get(e.verify.error.code) or e.verify.error
+    return None if e.verify.verdict == "correct" else e.verify.verdict
 
 
 def _judge_gate(e: Evidence) -> Gate | ItemError | None:
-    if isinstance(e.judge, Failed):
-        return _OWN_DOING.get(e.judge.error.code) or e.judge.error
-    if e.judge is None or e.judge.verdict == "valid":
+    if e.judge is None:
         return None
-    return e.judge.verdict
+    if e.judge.status == "failed":
+        return _OWN_DOING.get(e.judge.error.code) or e.judge.error
+    return None if e.judge.verdict == "valid" else e.judge.verdict
 
 
 def _guard_gate(signals: Signals, guards: Guards) -> Gate | None:
+    if not guards.model_fields_set:
+        return None
     ratio, fewest = signals.length_ratio, guards.min_length_ratio
     if ratio is not None and fewest is not None and ratio < fewest:
         return "guard_length_ratio"

@@ -29,8 +29,7 @@ def signals_of(candidates: Sequence[str], reference: str | None) -> list[Signals
 
 def _signals(counts: Counts, reference_tokens: int) -> Signals:
     total = counts.ngrams
-    # Validation would cost more than the counting; the numbers are ours.
-    return Signals.model_construct(
+    return Signals(
         n_tokens=counts.tokens,
         length_ratio=counts.tokens / reference_tokens if reference_tokens else None,
         repeated=(total - counts.distinct) / total if total else 0.0,

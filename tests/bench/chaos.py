@@ -137,7 +137,7 @@ async def run(url: str, count: int, *, seed: int, callers: int, seconds: float, 
                     tally.wrong.append(f"{len(scores.groups)} groups for {len(batch)}")
                 batch = [s for s, result in zip(batch, scores.groups, strict=True) if not check(s, result, tally)]
 
-    client = AsyncRewardClient(url, deadline_s=120.0, concurrency=callers, batch_candidates=64)
+    client = AsyncRewardClient(url, deadline_s=120.0, concurrency=callers, batch_candidates=K * GROUPS_A_CALL)
     async with client, asyncio.TaskGroup() as together:
         for _ in range(callers):
             together.create_task(caller(client))

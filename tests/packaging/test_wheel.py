@@ -113,6 +113,12 @@ def test_a_command_without_its_extra_says_what_to_install(base, users_folder, ar
     assert f"pip install 'rewright[{extra}]'" in shown.stderr and len(shown.stderr.splitlines()) == 1, shown.stderr
 
 
+def test_the_service_as_a_module_says_so_too(base, users_folder):
+    shown = ran(base / "python", "-m", "rewright.service", cwd=users_folder)
+    assert shown.returncode == 2 and shown.stdout == ""
+    assert "pip install 'rewright[service]'" in shown.stderr and len(shown.stderr.splitlines()) == 1, shown.stderr
+
+
 def test_help_needs_no_extra(base, users_folder):
     shown = ran(base / "rewright", "--help", cwd=users_folder)
     assert shown.returncode == 0 and all(command in shown.stdout for command in ("score", "serve", "train"))

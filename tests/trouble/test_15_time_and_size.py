@@ -1,10 +1,13 @@
 """timeout_s and the deadline bound all of a wait, and what was asked bounds an answer's size."""
 
 import asyncio
+import functools
 import gzip
 import json
+import struct
 import time
 import tracemalloc
+import zlib
 
 import httpx
 import pytest
@@ -93,8 +96,18 @@ def bomb(path, reply):
     """A gigabyte in a megabyte."""
     if path != "/v1/nll":
         return reply
-    packed = gzip.compress(b" " * (1 << 20), 9) * 1024
-    return Reply(200, {**reply.headers, "content-encoding": "gzip"}, [packed])
+    return Reply(200, {**reply.headers, "content-encoding": "gzip"}, [gzip_of_spaces(1024)])
+
+
+@functools.cache
+def gzip_of_spaces(mebibytes: int) -> bytes:
+    """One member, as a reader unpacks no second one; its blocks are all the same."""
+    block = b" " * (1 << 20)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = functools.reduce(lambda crc, _: zlib.crc32(block, crc), range(mebibytes), 0)
+    head, end = gzip.compress(b"")[:10], zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS).flush()
+    return head + packed * mebibytes + end + struct.pack("<II", checksum, mebibytes << 20)
 
 
 def endless(path, reply):
@@ -104,6 +117,8 @@ def endless(path, reply):
 @pytest.mark.parametrize("change", [bomb, endless])
 def test_an_answer_beyond_what_was_asked_is_not_read(change):
     with odd_pod(change, nll=PlainNll()) as bad, odd_pod(nll=PlainNll()) as good:
+        if change is bomb:
+            assert len(gzip.decompress(gzip_of_spaces(2))) == 2 << 20
 
         async def alone(scorer):
             tracemalloc.start()

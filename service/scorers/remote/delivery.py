@@ -43,6 +43,7 @@ class Delivery:
         self._queue: FairQueue[Job] = FairQueue(head_start=POST_CANDIDATES)
         self._held: list[Job] = []
         self._closed = False
+        self._soon: asyncio.Handle | None = None
         self._done = QueueState(0, 0, 0.0)
         self.under_way: set[UnderWay] = set()
         self.last_worked: float | None = None
@@ -50,8 +51,16 @@ class Delivery:
         self.retries = 0
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        """Take in work. It goes once everybody has had a turn who was woken at the same time, by an answer to several
+        groups, say: one post for each of them would cost many times as much.
+        """
         for job in jobs:
             self._enqueue(job)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._dispatch_soon)
+
+    def _dispatch_soon(self) -> None:
+        self._soon = None
         self.dispatch()
 
     def forget(self, jobs: Sequence[Job]) -> None:

@@ -49,6 +49,29 @@ def test_sigterm_answers_what_was_let_in_and_refuses_the_rest(tmp_path):
         assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_a_second_signal_ends_the_process_at_once(tmp_path):
+    """While a caller waits, and while a thread hangs that the end of the event loop would wait for."""
+    command = ["-m", "tests.service.http.held_service", str(tmp_path / "never"), "and a thread"]
+    with started(command, {"REWRIGHT_LEAVE_S": "300"}) as server:
+        lost = []
+
+        def ask():
+            try:
+                httpx.post(f"{server.url}/v1/nll", json=BODY, timeout=PATIENCE_S)
+            except httpx.TransportError:
+                lost.append(True)
+
+        caller = threading.Thread(target=ask)
+        caller.start()
+        until(lambda: 'rewright_waiting_candidates{scorer="nll"} 8.0' in httpx.get(f"{server.url}/metrics").text)
+        server.send(signal.SIGTERM)
+        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        server.send(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        caller.join()
+        assert lost == [True]
+
+
 def test_keys_of_a_file_rotate_without_a_restart(tmp_path, monkeypatch):
     monkeypatch.setattr("rewright.service.http.auth.LOOK_EVERY_S", 0.0)
     file = tmp_path / "keys"

@@ -119,7 +119,7 @@ def test_a_dead_pod_is_passed_over_and_taken_back(three):
     async def scenario(scorer):
         assert all(c.status == "scored" for g in await scorer.score(groups(50)) for c in g.candidates)
         await scorer.score(groups(50, start=50))
-        assert scorer.replica_state().well == 3
+        await until_so(lambda: scorer.replica_state().well == 3)
         late = PlainNll()
         with serve_app(plain_scorers(**{**OFF, "nll": late}), port=port):
             await until_so(lambda: not scorer.replica_state().away)
