@@ -90,6 +90,11 @@ def fastest_scorer(backbone: Backbone, *, batch_tokens: int, next_ids: Ids = ())
     """
     trees = _probe(backbone)
     probed, wanted = _reference(backbone, trees, next_ids)
+    if not all(bool(torch.isfinite(one).all()) for one in wanted.exact):
+        raise ModelError(
+            f"{backbone.name!r} gives no finite log-probabilities for plain words; is its checkpoint whole? If so, use "
+            "another precision"
+        )
     passed_over: dict[str, list[str]] = {}
     for rung in _ladder(backbone, batch_tokens):
         why = _fault(rung, probed, trees, next_ids, wanted)

@@ -10,6 +10,7 @@ import torch
 
 from rewright.service.errors import InvalidRequest, Overloaded, ScorerUnavailable
 from rewright.service.models.backbone import Backbone
+from rewright.service.models.errors import ModelError
 from rewright.service.schema import Failed, Group, NllGroup, NllScored
 from rewright.service.scorers.nll.scorer import BackboneNll
 from tests.service.scorers import tiny_models as tiny
@@ -162,8 +163,8 @@ def test_a_batch_that_does_not_fit_is_split() -> None:
 
 
 def test_a_candidate_that_does_not_fit_alone_fails_alone() -> None:
-    group = GROUPS[0].model_copy(update={"candidates": GROUPS[0].candidates[:2]})
-    items = scores(with_room_for(58), [group])[0].candidates
+    group = GROUPS[0].model_copy(update={"candidates": [GROUPS[0].candidates[0], "and so it is 42, " * 20]})
+    items = scores(with_room_for(150), [group])[0].candidates
     assert isinstance(items[0], NllScored)
     assert isinstance(items[1], Failed) and items[1].error.code == "out_of_memory" and items[1].error.retryable
 
@@ -194,9 +195,25 @@ def test_an_error_on_one_candidate_leaks_no_text_and_stays_with_it() -> None:
 
 def test_a_backbone_that_computes_no_number_gives_none() -> None:
     backbone = tiny.tiny_backbone("llama")
-    backbone.model.model.norm.weight.fill_(math.nan)
-    item = scores(backbone, GROUPS[1:])[0].candidates[0]
+
+    async def run() -> Any:
+        scorer = BackboneNll(load=lambda: backbone, **SETTINGS)
+        await scorer.open()
+        backbone.model.model.norm.weight.fill_(math.nan)
+        try:
+            return (await scorer.score(GROUPS[1:]))[0].candidates[0]
+        finally:
+            await scorer.close()
+
+    item = asyncio.run(run())
     assert isinstance(item, Failed) and item.error.code == "not_finite"
+
+
+def test_a_backbone_that_computes_no_number_from_the_start_is_refused() -> None:
+    backbone = tiny.tiny_backbone("llama")
+    backbone.model.model.norm.weight.fill_(math.nan)
+    with pytest.raises(ModelError, match="no finite"):
+        scores(backbone, GROUPS[1:])
 
 
 def test_trouble_of_the_whole_scorer_is_raised() -> None:
