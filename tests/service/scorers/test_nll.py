@@ -163,7 +163,7 @@ def test_a_batch_that_does_not_fit_is_split() -> None:
 
 
 def test_a_candidate_that_does_not_fit_alone_fails_alone() -> None:
-    group = GROUPS[0].model_copy(update={"candidates": [GROUPS[0].candidates[0], "and so it is 42, " * 20]})
+    group = GROUPS[0].model_copy(update={"candidates": [GROUPS[0].candidates[0], "and so it is 42, " * 60]})
     items = scores(with_room_for(150), [group])[0].candidates
     assert isinstance(items[0], NllScored)
     assert isinstance(items[1], Failed) and items[1].error.code == "out_of_memory" and items[1].error.retryable
