@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -163,10 +163,26 @@ def test_a_batch_that_does_not_fit_is_split() -> None:
 
 
 def test_a_candidate_that_does_not_fit_alone_fails_alone() -> None:
-    group = GROUPS[0].model_copy(update={"candidates": [GROUPS[0].candidates[0], "and so it is 42, " * 60]})
-    items = scores(with_room_for(150), [group])[0].candidates
+    group = GROUPS[0].model_copy(update={"candidates": GROUPS[0].candidates[:2]})
+    backbone = with_room_for(150)
+    items = scored_after(lambda: setattr(backbone.model.model.layers[0].mlp, "room", 58), backbone, group)
     assert isinstance(items[0], NllScored)
     assert isinstance(items[1], Failed) and items[1].error.code == "out_of_memory" and items[1].error.retryable
+
+
+def scored_after(change: Callable[[], object], backbone: Backbone, group: Group) -> Any:
+    """The group's candidates, scored after something changed that was well when the scorer opened."""
+
+    async def run() -> Any:
+        scorer = BackboneNll(load=lambda: backbone, **SETTINGS)
+        await scorer.open()
+        change()
+        try:
+            return (await scorer.score([group]))[0].candidates
+        finally:
+            await scorer.close()
+
+    return asyncio.run(run())
 
 
 def test_an_error_on_one_candidate_leaks_no_text_and_stays_with_it() -> None:
@@ -195,17 +211,7 @@ def test_an_error_on_one_candidate_leaks_no_text_and_stays_with_it() -> None:
 
 def test_a_backbone_that_computes_no_number_gives_none() -> None:
     backbone = tiny.tiny_backbone("llama")
-
-    async def run() -> Any:
-        scorer = BackboneNll(load=lambda: backbone, **SETTINGS)
-        await scorer.open()
-        backbone.model.model.norm.weight.fill_(math.nan)
-        try:
-            return (await scorer.score(GROUPS[1:]))[0].candidates[0]
-        finally:
-            await scorer.close()
-
-    item = asyncio.run(run())
+    (item,) = scored_after(lambda: backbone.model.model.norm.weight.fill_(math.nan), backbone, GROUPS[1])
     assert isinstance(item, Failed) and item.error.code == "not_finite"
 
 
