@@ -139,33 +139,34 @@ def test_the_limit_holds_for_problem_and_candidate_together() -> None:
 class _FullDevice(torch.nn.Module):
     """Stands where the first layer's MLP stands and, like a device, refuses more than so many tokens at once."""
 
-    def __init__(self, inner: torch.nn.Module, room: int) -> None:
+    def __init__(self, inner: torch.nn.Module, room: Callable[[], int]) -> None:
         super().__init__()
         self.inner, self.room = inner, room
 
     def forward(self, hidden: torch.Tensor) -> Any:
-        if hidden.shape[0] * hidden.shape[1] > self.room:
+        if hidden.shape[0] * hidden.shape[1] > self.room():
             raise torch.OutOfMemoryError("no room")
         return self.inner(hidden)
 
 
-def with_room_for(tokens: int) -> Backbone:
+def with_room_for(room: Callable[[], int]) -> Backbone:
+    """room: asked at every call, since a scorer may work with a copy of the modules."""
     backbone = tiny.tiny_backbone("llama")
     body: Any = backbone.model.model
-    body.layers[0].mlp = _FullDevice(body.layers[0].mlp, tokens)
+    body.layers[0].mlp = _FullDevice(body.layers[0].mlp, room)
     return backbone
 
 
 def test_a_batch_that_does_not_fit_is_split() -> None:
-    tight, roomy = scores(with_room_for(150), GROUPS), scores(tiny.tiny_backbone("llama"), GROUPS)
+    tight, roomy = scores(with_room_for(lambda: 150), GROUPS), scores(tiny.tiny_backbone("llama"), GROUPS)
     for mine, theirs in zip(tight, roomy, strict=True):
         assert [c.nll for c in mine.candidates] == pytest.approx([c.nll for c in theirs.candidates], abs=1e-5)
 
 
 def test_a_candidate_that_does_not_fit_alone_fails_alone() -> None:
     group = GROUPS[0].model_copy(update={"candidates": GROUPS[0].candidates[:2]})
-    backbone = with_room_for(150)
-    items = scored_after(lambda: setattr(backbone.model.model.layers[0].mlp, "room", 58), backbone, group)
+    room = [150]
+    items = scored_after(lambda: room.insert(0, 58), with_room_for(lambda: room[0]), group)
     assert isinstance(items[0], NllScored)
     assert isinstance(items[1], Failed) and items[1].error.code == "out_of_memory" and items[1].error.retryable
 
