@@ -266,6 +266,7 @@ def test_dropout_is_off_while_it_is_measured_and_on_again_afterwards(tmp_path: P
     assert apart(right, first) > 1e-3
 
 
+@pytest.mark.slow  # two processes that load torch and TRL: minutes where the machine has two slow cores
 def test_processes_share_and_agree_and_where_one_differs_all_go_trls_way() -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "tests.trainer.grpo.two_processes"]
