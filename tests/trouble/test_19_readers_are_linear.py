@@ -114,7 +114,7 @@ WINDOWS: dict[str, Reader] = {
 
 
 def growth(reader: Reader, short: str, long: str, *, enough: float) -> float:
-    """How many times the CPU seconds the longer text takes; the least of a few attempts, each the best of several in turns."""
+    """How many times the CPU seconds the longer text takes; the least of a few attempts, each the best of several."""
     least = float("inf")
     for _ in range(6):
         best = {short: float("inf"), long: float("inf")}
