@@ -66,7 +66,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
         rendering = (
             recipe.rendering or rendering_in(Path(recipe.adapter or recipe.backbone.model).expanduser()) or served
         )
-        if base is not None and base["rendering"] != rendering.described():
+        if base is not None and base.get("rendering") != rendering.described():
             raise RunFolderError(
                 f"base: {recipe.base} was asked with other template arguments, date or end of turn; evaluate the base "
                 "model again with the same rendering"
