@@ -77,12 +77,13 @@ templates: $(STAMP)       ## what the renderer makes of the chat templates in a 
 	$(PY) tests/bench/templates.py --folder $(TEMPLATES)
 
 # Vocabularies of many families lie in the source package of a C++ engine, which is not built for them.
-build/vocabularies:
-	mkdir -p $@
-	$(PY) -m pip download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36 -d build/vocabularies
-	tar xzf build/vocabularies/*.tar.gz -C $@ --strip-components=4 --wildcards '*/models/ggml-vocab-*.gguf'
+build/vocabularies/.unpacked:
+	mkdir -p $(@D)
+	$(PY) -m pip download -q --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36 -d $(@D)
+	tar xzf $(@D)/*.tar.gz -C $(@D) --strip-components=4 --wildcards '*/models/ggml-vocab-*.gguf'
+	touch $@
 
-test-vocabularies: $(STAMP) build/vocabularies  ## a candidate's first token, over real vocabularies in all prefix schemes
+test-vocabularies: $(STAMP) build/vocabularies/.unpacked  ## a candidate's first token, over real vocabularies in all prefix schemes
 	VOCABULARIES=build/vocabularies $(PY) -m pytest tests/service/models/test_candidate_tokens.py
 
 bench-bombs: $(STAMP)     ## 300 right answers that take long, beside 100 bombs of another caller: none may be undecided

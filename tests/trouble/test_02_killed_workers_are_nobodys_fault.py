@@ -1,6 +1,7 @@
 """2. Workers that somebody outside kills cost time and no answer, in this batch and in those after it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -61,10 +62,16 @@ def test_workers_killed_again_and_again_while_they_work(verifier):
     assert verdicts(verifier, right_answers(16)) == ["correct"] * 16
 
 
+def parent_of_one(pids: list[int]) -> int:
+    """Of one that lives: on a slow machine an answer may have used up its first try, and its worker is being buried."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    raise AssertionError(f"none of the workers {pids} lives")
+
+
 def test_the_forkserver_killed(verifier):
     assert verdicts(verifier, right_answers(2)) == ["correct"] * 2
-    (worker, *_) = verifier.worker_pids()
-    parent = int(Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    kill([parent])
+    kill([parent_of_one(verifier.worker_pids())])
     assert set(verdicts(verifier, right_answers(6, first=10))) <= {"correct", "worker_lost"}
     assert verdicts(verifier, right_answers(6, first=10)) == ["correct"] * 6

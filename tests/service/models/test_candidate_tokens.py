@@ -21,6 +21,7 @@ from tests.service.scorers import tiny_models as tiny
 
 VOCABULARIES = Path(os.environ.get("VOCABULARIES", "nowhere"))
 FAMILIES = ("llama-bpe", "llama-spm", "phi-3", "qwen2", "deepseek-llm", "deepseek-coder", "falcon")
+NO_VOCABULARIES = pytest.mark.skip(reason="VOCABULARIES names no folder; `make test-vocabularies` makes one")
 SCHEMES = {
     "first": {"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}},
     "always": {"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}},
@@ -36,6 +37,12 @@ SCHEMES = {
         },
     },
 }
+REAL = [
+    (family, scheme, answering)
+    for family in FAMILIES
+    for scheme in (None, *SCHEMES)
+    for answering in ("\nA:\n", "<|mark|>", "<|mark|>\n", "\n\nA: ", "</s>")
+]
 TEMPLATES = {
     "a line break after the header": tiny.NO_SYSTEM_TURN,
     "nothing after the header": kinds.CLOSED_ONLY_AT_THE_END,
@@ -110,12 +117,11 @@ def test_what_follows_a_candidate_does_not_change_it(scheme: str) -> None:
     assert tokenizer.decode(target.ids).endswith("\n### Reply:\nIt is 42.\n</s>")
 
 
-@pytest.mark.skipif(
-    not VOCABULARIES.is_dir(), reason="VOCABULARIES names no folder; `make test-vocabularies` makes one"
+@pytest.mark.parametrize(
+    ("family", "scheme", "answering"),
+    REAL if VOCABULARIES.is_dir() else [pytest.param(*REAL[0], marks=NO_VOCABULARIES)],
+    ids=repr,
 )
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("scheme", [None, *SCHEMES])
-@pytest.mark.parametrize("answering", ["\nA:\n", "<|mark|>", "<|mark|>\n", "\n\nA: ", "</s>"], ids=repr)
 def test_real_vocabularies(family: str, scheme: str | None, answering: str) -> None:
     file = f"ggml-vocab-{family}.gguf"
     tokenizer = AutoTokenizer.from_pretrained(str(VOCABULARIES), gguf_file=file)
