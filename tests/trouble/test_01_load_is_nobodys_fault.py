@@ -65,10 +65,10 @@ def beside(
 
 
 def test_what_is_not_done_in_time_is_failed_and_comes_right_when_sent_again(verifier):
-    left = right_answers(12)
+    left = right_answers(6)
     unfinished = 0
     for k in range(ROUNDS):
-        items = beside(verifier, left, bombs(4), seconds=0.2 * 2**k)
+        items = beside(verifier, left, bombs(2), seconds=0.2 * 2**k)
         for item in items:
             if isinstance(item, Failed):
                 assert item.error.retryable and item.error.code == "deadline"

@@ -38,9 +38,9 @@ def kill(pids: list[int]) -> None:
 
 def test_workers_killed_while_nobody_looks(verifier):
     assert verdicts(verifier, right_answers(2)) == ["correct"] * 2
-    for first in (10, 20, 30):
+    for first in (10, 20):
         kill(verifier.worker_pids())
-        assert verdicts(verifier, right_answers(6, first=first)) == ["correct"] * 6
+        assert verdicts(verifier, right_answers(4, first=first)) == ["correct"] * 4
 
 
 def test_workers_killed_again_and_again_while_they_work(verifier):
@@ -54,12 +54,12 @@ def test_workers_killed_again_and_again_while_they_work(verifier):
     killer = threading.Thread(target=keep_killing)
     killer.start()
     try:
-        told = verdicts(verifier, right_answers(16))
+        told = verdicts(verifier, right_answers(8))
     finally:
         over.set()
         killer.join()
     assert set(told) <= {"correct", "worker_lost"}
-    assert verdicts(verifier, right_answers(16)) == ["correct"] * 16
+    assert verdicts(verifier, right_answers(8)) == ["correct"] * 8
 
 
 def parent_of_one(pids: list[int]) -> int:
@@ -73,5 +73,5 @@ def parent_of_one(pids: list[int]) -> int:
 def test_the_forkserver_killed(verifier):
     assert verdicts(verifier, right_answers(2)) == ["correct"] * 2
     kill([parent_of_one(verifier.worker_pids())])
-    assert set(verdicts(verifier, right_answers(6, first=10))) <= {"correct", "worker_lost"}
-    assert verdicts(verifier, right_answers(6, first=10)) == ["correct"] * 6
+    assert set(verdicts(verifier, right_answers(4, first=10))) <= {"correct", "worker_lost"}
+    assert verdicts(verifier, right_answers(4, first=10)) == ["correct"] * 4
