@@ -22,11 +22,20 @@ SETTINGS: dict[str, Any] = {
 
 
 def scores(backbone: Backbone, groups: Sequence[Group], *, tokens: bool = False, **changes: Any) -> Any:
-    async def run() -> Sequence[NllGroup]:
+    (found,) = scores_of_calls(backbone, [groups], tokens=tokens, **changes)
+    return found
+
+
+def scores_of_calls(
+    backbone: Backbone, calls: Sequence[Sequence[Group]], *, tokens: bool = False, **changes: Any
+) -> list[Any]:
+    """Of one scorer that is asked several times, one call after the other."""
+
+    async def run() -> list[Sequence[NllGroup]]:
         scorer = BackboneNll(load=lambda: backbone, **(SETTINGS | changes))
         await scorer.open()
         try:
-            return await scorer.score(groups, tokens=tokens)
+            return [await scorer.score(groups, tokens=tokens) for groups in calls]
         finally:
             await scorer.close()
 

@@ -14,7 +14,7 @@ from rewright.service.models.forward.packed import CannotPack, PackedScorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.schema import Group, NllScored
 from tests.service.scorers import tiny_models as tiny
-from tests.service.scorers.nll_reference import one_at_a_time, scores
+from tests.service.scorers.nll_reference import one_at_a_time, scores, scores_of_calls
 from tests.service.scorers.test_nll import FAMILIES
 
 FAST = "bfloat16" if bfloat16_is_fast(torch.device("cpu")) else "float32"
@@ -138,8 +138,9 @@ def test_neighbours_change_a_real_score_by_rounding_alone(
     group = Group(id="g", problem=row["problem"], candidates=row["candidates"])
     other = Group(id="o", problem="What is 3 times 4?", candidates=["It is 12.", "13"])
     together = scores(backbone, [other, group], batch_tokens=300)[1].candidates
-    for text_, item in zip(group.candidates, together, strict=True):
-        alone = scores(backbone, [group.model_copy(update={"candidates": [text_]})])[0].candidates[0]
+    each = scores_of_calls(backbone, [[group.model_copy(update={"candidates": [text]})] for text in group.candidates])
+    for text_, item, (by_itself,) in zip(group.candidates, together, each, strict=True):
+        alone = by_itself.candidates[0]
         assert isinstance(item, NllScored)
         assert alone.nll == pytest.approx(item.nll, abs=allowed)
         if precision == "float32":
