@@ -22,8 +22,8 @@ export TOKENIZERS_PARALLELISM = false
 # Else every process compiles all of torch and transformers that it imports anew: 20 s at each start on a slow machine.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Idle threads sleep instead of spinning: test and train-demo run several processes on the same cores.
-test test-slow test-vllm train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
+# Idle threads sleep instead of spinning: the demos run several processes on the same cores, as tests do (tests/conftest.py).
+train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
 
 # Much of the suite waits for servers and processes. A file stays in one process, for its servers are shared inside it.
 SIDE_BY_SIDE := -n 2 --dist loadfile
