@@ -13,8 +13,8 @@ from tests.live_server import LiveServer, serve_process
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Side by side, test processes share the cores: threads that wait for one another on a taken core only cost time, and idle
-# ones that spin take it from the others.
+# Side by side, test processes share the cores: threads that wait for one another on a taken core only cost time, and so
+# do idle ones that spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _BESIDE)))

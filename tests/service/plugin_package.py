@@ -1,6 +1,7 @@
 """The plug-in of CONTRIBUTING.md as a package: its files word for word, and installed into a folder."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,4 +25,12 @@ def installed(folder: Path, files: dict[str, str]) -> Path:
         (source / name).write_text(content, encoding="utf-8")
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*install, "--target", str(target), str(source)], check=True, capture_output=True, text=True)
+    return target
+
+
+def rewritten(site: Path, folder: Path, code: str) -> Path:
+    """The same package as installed in `site`, with another module: a copy under `folder`, to put on PYTHONPATH."""
+    target = folder / "site"
+    shutil.copytree(site, target)
+    (target / "rewright_variety.py").write_text(code, encoding="utf-8")
     return target

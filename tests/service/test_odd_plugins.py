@@ -9,16 +9,19 @@ import pytest
 
 from rewright.service.schema import DiversityGroup, ScalarScored
 from rewright.service.scorers.spec import ScorerSettings, ScorerSpec
-from tests.service.plugin_package import ROOT, files_of_contributing, installed
+from tests.service.plugin_package import ROOT, files_of_contributing, installed, rewritten
 
 
-def started(folder: Path, change: tuple[str, str]) -> "subprocess.CompletedProcess[str]":
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("plugin"), files_of_contributing())
+
+
+def started(site: Path, folder: Path, change: tuple[str, str]) -> "subprocess.CompletedProcess[str]":
     """The service with CONTRIBUTING's plug-in changed so, which must end it."""
-    files = files_of_contributing()
-    assert change[0] in files["rewright_variety.py"]
-    files["rewright_variety.py"] = files["rewright_variety.py"].replace(*change)
-    site = installed(folder, files)
-    path = f"{site}{os.pathsep}{ROOT}"
+    code = files_of_contributing()["rewright_variety.py"]
+    assert change[0] in code
+    path = f"{rewritten(site, folder, code.replace(*change))}{os.pathsep}{ROOT}"
     return subprocess.run(
         [sys.executable, "-m", "rewright.service"],
         cwd=ROOT,
@@ -44,8 +47,8 @@ def started(folder: Path, change: tuple[str, str]) -> "subprocess.CompletedProce
         (("cacheable=True", "cacheable=True, options=('speed',)"), "no option 'speed'"),
     ],
 )
-def test_it_is_named_at_the_start(tmp_path, change, told):
-    ended = started(tmp_path, change)
+def test_it_is_named_at_the_start(site, tmp_path, change, told):
+    ended = started(site, tmp_path, change)
     assert ended.returncode == 2, ended.stderr
     assert "scorers.variety" in ended.stderr and told in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -18,7 +18,7 @@ from rewright.clients.wire import NotFound, RewardScored
 from tests.k8s.rendered import kubectl_kustomize
 from tests.live_server import LiveServer, serve_app, serve_process
 from tests.plain_scorers import plain_scorers
-from tests.service.plugin_package import files_of_contributing, installed
+from tests.service.plugin_package import files_of_contributing, installed, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = {
@@ -153,25 +153,30 @@ def start(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("spoilt", "told"),
     [
-        ({"rewright_variety.py": "import no_such_library\n"}, "ModuleNotFoundError"),
-        ({"rewright_variety.py": "SPEC = 7\n"}, "must be a ScorerSpec"),
-        ({"pyproject.toml": ("variety = ", "other = ")}, "'variety'"),
+        ("import no_such_library\n", "ModuleNotFoundError"),
+        ("SPEC = 7\n", "must be a ScorerSpec"),
     ],
 )
-def test_a_broken_plugin_is_named_at_the_start(tmp_path, spoilt, told):
+def test_a_broken_plugin_is_named_at_the_start(site, tmp_path, spoilt, told):
+    broken = rewritten(site, tmp_path, spoilt)
+    told_of(start({**with_plugin(broken), "REWRIGHT_SCORERS__VARIETY__WHERE": "local"}), "variety", told)
+
+
+def test_an_entry_point_of_another_name_is_named_at_the_start(tmp_path):
     files = files_of_contributing()
-    for name, change in spoilt.items():
-        files[name] = files[name].replace(*change) if isinstance(change, tuple) else change
-    name = "other" if "pyproject.toml" in spoilt else "variety"
+    files["pyproject.toml"] = files["pyproject.toml"].replace("variety = ", "other = ")
     site = installed(tmp_path, files)
-    ended = start({**with_plugin(site), f"REWRIGHT_SCORERS__{name.upper()}__WHERE": "local"})
+    told_of(start({**with_plugin(site), "REWRIGHT_SCORERS__OTHER__WHERE": "local"}), "other", "'variety'")
+
+
+def told_of(ended: "subprocess.CompletedProcess[str]", name: str, told: str) -> None:
     assert ended.returncode == 2
     assert f"scorers.{name}" in ended.stderr and told in ended.stderr and "rewright-variety 0.1.0" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_broken_plugin_that_no_setting_names_does_no_harm(tmp_path):
-    site = installed(tmp_path, files_of_contributing() | {"rewright_variety.py": "raise RuntimeError\n"})
+def test_a_broken_plugin_that_no_setting_names_does_no_harm(site, tmp_path):
+    site = rewritten(site, tmp_path, "raise RuntimeError\n")
     code = "from rewright.service.settings import load; print([s.name for s in load().specs])"
     shown = subprocess.run(
         [sys.executable, "-c", code],
