@@ -69,6 +69,10 @@ class ControlTokens:
     def spelled_in(self, text: str) -> bool:
         return self._pattern.search(text) is not None
 
+    def broken(self, text: str) -> str:
+        """The text with a space inside whatever spells one, for somebody who parses control tokens out of any text."""
+        return self._pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
     def split(self, text: str) -> list[Piece]:
         """The template's own text as text and control tokens; joined, it is the same text."""
         pieces: list[Piece] = []

@@ -162,7 +162,7 @@ def test_rounding_leaves_diversity_in_its_range():
 
 @pytest.mark.parametrize(("valid", "invalid"), [(math.nan, -1.0), (math.inf, -1.0), (math.inf, math.inf)])
 def test_a_judge_without_probabilities_gives_no_number(valid, invalid):
-    assert p_valid([valid], [invalid]) is None
+    assert p_valid([valid], [invalid]).score is None
 
 
 def test_a_total_beyond_all_use_is_a_failure_and_no_500():

@@ -34,7 +34,7 @@ from rewright.service.mathematics.equations.statements import first_false
 from rewright.service.reward.signals import signals_of
 from rewright.service.scorers.judge.bare_answer import only_states_its_answer
 from rewright.service.scorers.judge.certain_faults import certain_fault
-from rewright.service.scorers.judge.openai_backend import _as_text
+from rewright.service.scorers.judge.marks import unmarked
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.readings import readings
 
@@ -55,7 +55,7 @@ SHAPES = [
 Reader = Callable[[str], object]
 
 WHOLE: dict[str, Reader] = {
-    "neutralised": _as_text,
+    "unmarked": unmarked,
     "question": lambda text: PROMPT.question(problem="q", reference="r", candidate=text, answer="42"),
     "readings": lambda text: readings(text, "42", problem="q"),
     "certain_fault": lambda text: certain_fault(problem="p", reference="r", candidate=text),

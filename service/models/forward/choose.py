@@ -28,7 +28,7 @@ from rewright.service.models.errors import ModelError, first_line
 from rewright.service.models.forward.packed import CannotPack, PackedScorer
 from rewright.service.models.forward.packing import Ids, Tree
 from rewright.service.models.forward.parts import CannotSplit
-from rewright.service.models.forward.reference import Reference, centred, mean_difference, reference
+from rewright.service.models.forward.reference import Reference, mean_difference, reference
 from rewright.service.models.forward.shared_prefix import CannotShare, PrefixScorer
 from rewright.service.models.memory_split import OutOfMemory
 from rewright.service.models.same_weights import same_weights, with_short_windows
@@ -74,7 +74,7 @@ class TargetScorer(Protocol):
 
 class NextScorer(TargetScorer, Protocol):
     def score(self, trees: Sequence[Tree], *, next_ids: Ids = ()) -> list[list[torch.Tensor | OutOfMemory]]:
-        """next_ids: where given, the logits of these ids right behind each candidate, float32, instead."""
+        """next_ids: where given, the log-probabilities of these ids right behind each candidate, instead."""
 
 
 class _Rung(NamedTuple):
@@ -148,7 +148,7 @@ def _fault(rung: _Rung, probed: Backbone, trees: Sequence[Tree], next_ids: Ids, 
             scorer.close()
     except CANNOT as error:
         return f"cannot ({type(error).__name__}: {first_line(error)[:120]})"
-    found = [centred(one) if next_ids else one for one in each if isinstance(one, torch.Tensor)]
+    found = [one for one in each if isinstance(one, torch.Tensor)]
     if len(found) < len(each):
         return "ran out of memory"
     if probed.dtype == torch.float32:

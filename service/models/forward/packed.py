@@ -1,7 +1,7 @@
 """log π0(ỹ_t | x, ỹ_<t) of many groups' candidates at once, packed: the fast way to run a model for eq. 6.
 
-A judge is asked in the same way: of `next_ids` that are given, the logits behind each whole candidate come back, and
-nothing else goes through the output layer.
+A judge is asked in the same way: of `next_ids` that are given, the log-probabilities right behind each whole candidate
+come back, and no other row goes through the output layer.
 
 Promises: one log-probability an id, the same whatever else is in the batch (up to the rounding of the model's
 precision); logits only at target positions, in chunks; on a device that ran out of memory smaller packs are tried, and
@@ -68,8 +68,7 @@ class PackedScorer:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n].
 
         rows: the largest number of rows of one forward pass, instead of the scorer's own. next_ids: where given, what
-        comes back are the logits of these ids right behind the candidate, float32; their differences are those of the
-        log-probabilities.
+        comes back are the log-probabilities of these ids right behind the candidate, float32.
 
         Raises `CannotPack`.
         """
@@ -114,7 +113,7 @@ class PackedScorer:
         layers: Layers | None = None
         try:
             for pack in packs(trees, size=rows, next_ids=next_ids):
-                layers = self._run(pack, layers, logprobs_S, only_logits=bool(next_ids))
+                layers = self._run(pack, layers, logprobs_S, next_ids)
                 complete = pack.done
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -123,7 +122,7 @@ class PackedScorer:
         lengths = lengths[:complete]
         return (list(torch.split(logprobs_S[: sum(lengths)].cpu(), lengths)) if lengths else []), fits
 
-    def _run(self, pack: Pack, before: Layers | None, logprobs_S: torch.Tensor, *, only_logits: bool) -> Layers:
+    def _run(self, pack: Pack, before: Layers | None, logprobs_S: torch.Tensor, next_ids: Ids) -> Layers:
         layers = Layers(pack, before, self._device)
         ids_1T, positions_1T, reads_R, targets_R, slots_R = (
             to_device(torch.tensor(each), self._device)
@@ -134,8 +133,10 @@ class PackedScorer:
         layers.release_before()
         if (layers.calls, layers.windows) != (self._layers, self._windows):
             raise CannotPack(f"{layers.calls} attentions, {layers.windows} of them sliding, went through the pack")
-        if pack.reads and only_logits:
-            logprobs_S[slots_R] = self._output.at(states[reads_R], targets_R)
+        if pack.reads and next_ids:
+            # A candidate's reads stand side by side: all of its last row.
+            asked_N = targets_R[: len(next_ids)]
+            logprobs_S[slots_R] = self._output.next(states[reads_R[:: len(next_ids)]], asked_N).flatten()
         elif pack.reads:
             logprobs_S[slots_R] = in_chunks(
                 self._output, states[reads_R], targets_R, vocabulary=self._output.vocabulary, pick=self._pick

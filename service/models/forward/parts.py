@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from rewright.service.models.forward.target_logprobs import log_normaliser
 from rewright.service.models.same_weights import same_weights
 
 _CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
@@ -28,8 +29,8 @@ class Output(Protocol):
     def __call__(self, hidden_TE: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states, shape [T, V]."""
 
-    def at(self, hidden_TE: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-        """The logit of one id per row, float32, shape [T]."""
+    def next(self, hidden_TE: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
+        """Natural log-probabilities of some ids right behind each row, float32, shape [T, N]."""
 
 
 def body_of(model: PreTrainedModel) -> Any:
@@ -85,13 +86,15 @@ class OutputLayer:
             logits_TV = torch.tanh(logits_TV / self._cap) * self._cap
         return logits_TV
 
-    def at(self, hidden_TE: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-        """Computed in float32: in the model's own half precision labels would tie."""
-        logits_T: torch.Tensor = (hidden_TE.float() * self._matrix.weight[ids_T].float()).sum(dim=1)
+    def next(self, hidden_TE: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
+        """The ids' own logits in float32, since in the model's half precision labels would tie."""
+        logits_TN: torch.Tensor = hidden_TE.float() @ self._matrix.weight[ids_N].float().T
         if getattr(self._matrix, "bias", None) is not None:
-            logits_T = logits_T + self._matrix.bias[ids_T].float()
-        logits_T = logits_T * self._times
-        return logits_T if self._cap is None else torch.tanh(logits_T / self._cap) * self._cap
+            logits_TN = logits_TN + self._matrix.bias[ids_N].float()
+        logits_TN = logits_TN * self._times
+        if self._cap is not None:
+            logits_TN = torch.tanh(logits_TN / self._cap) * self._cap
+        return logits_TN - log_normaliser(self, hidden_TE, vocabulary=self.vocabulary)[:, None]
 
 
 class _OwnHead:
@@ -107,8 +110,9 @@ class _OwnHead:
         logits_TV: torch.Tensor = self._whole(inputs_embeds=hidden_TE[None], use_cache=False).logits[0]
         return logits_TV
 
-    def at(self, hidden_TE: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-        return self(hidden_TE).gather(1, ids_T[:, None]).squeeze(1).float()
+    def next(self, hidden_TE: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
+        normaliser_T = log_normaliser(self, hidden_TE, vocabulary=self.vocabulary)
+        return self(hidden_TE)[:, ids_N].float() - normaliser_T[:, None]
 
 
 class _HandsThrough(torch.nn.Module):

@@ -28,7 +28,7 @@ _HALF = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class Reference:
-    """One tensor a candidate, trees in order, float32 on the CPU, shape [n]; with `next_ids` of their logits, centred.
+    """One tensor a candidate, trees in order, float32 on the CPU, shape [n]; with `next_ids` of these, right behind it.
 
     rounding: the mean difference per number that the model's own precision makes; 0 in float32.
     """
@@ -62,11 +62,6 @@ def mean_difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor
     return float(differs) if differs.isfinite() else float("inf")
 
 
-def centred(logits: torch.Tensor) -> torch.Tensor:
-    """What is left of logits when only their differences count."""
-    return logits.log_softmax(dim=-1)
-
-
 @torch.inference_mode()
 def _plainly(
     model: Any, trees: Sequence[Tree], next_ids: Ids, precision: AbstractContextManager[object]
@@ -78,7 +73,7 @@ def _plainly(
             with precision:
                 logits_TV = model(input_ids=row_1T, use_cache=False).logits[0]
                 if next_ids:
-                    found.append(centred(logits_TV[-1, list(next_ids)].float()).cpu())
+                    found.append(logits_TV[-1].float().log_softmax(dim=-1)[list(next_ids)].cpu())
                 else:
                     found.append(pick(logits_TV[len(prefix) - 1 : -1], row_1T[0, len(prefix) :]).cpu())
     return found

@@ -1,6 +1,6 @@
 """log π0(ỹ_t | x, ỹ_<t) of one group's candidates at a time, padded: for models that packed rows do not suit.
 
-A judge asks in the same way for the logits of `next_ids` behind each whole candidate.
+A judge asks in the same way for the log-probabilities of `next_ids` right behind each whole candidate.
 
 Promises: logits only at target positions, in chunks; a batch that does not fit into memory is halved. Ways to run the
 model (see `rewright.service.models.forward.choose`, which finds the one to take):
@@ -61,7 +61,7 @@ class PrefixScorer:
     def score(self, trees: Sequence[Tree], *, next_ids: Ids = ()) -> list[list[torch.Tensor | OutOfMemory]]:
         """For each tree and each of its candidates the log-probabilities of its ids, float32 on the CPU, shape [n].
 
-        next_ids: where given, the logits of these ids right behind the candidate, float32, instead.
+        next_ids: where given, the log-probabilities of these ids right behind the candidate, float32, instead.
         """
         return [self._score(prefix, candidates, next_ids) for prefix, candidates in trees]
 
@@ -133,9 +133,8 @@ class PrefixScorer:
         last_BX = torch.stack([states_LX[len(row)] for states_LX, row in zip(states_BLX, rows, strict=True)])
         asked_N = torch.tensor(list(next_ids), device=self._device)
         if self._plain:
-            return list(last_BX[:, asked_N].float().cpu())
-        flat = self._output.at(last_BX.repeat_interleave(len(asked_N), dim=0), asked_N.repeat(len(rows)))
-        return list(flat.view(len(rows), -1).cpu())
+            return list(last_BX.float().log_softmax(dim=-1)[:, asked_N].cpu())
+        return list(self._output.next(last_BX, asked_N).cpu())
 
     def _ids(self, rows: Sequence[Ids]) -> torch.Tensor:
         longest = max(len(row) for row in rows)

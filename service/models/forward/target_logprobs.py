@@ -42,3 +42,15 @@ def in_chunks(
     size = max(1, _CHUNK_BYTES[rows_TX.device.type] // (4 * vocabulary))
     starts = range(0, len(targets_T), size)
     return torch.cat([pick(logits_of(rows_TX[at : at + size]), targets_T[at : at + size]) for at in starts])
+
+
+def log_normaliser(
+    logits_of: Callable[[torch.Tensor], torch.Tensor], rows_TX: torch.Tensor, *, vocabulary: int
+) -> torch.Tensor:
+    """log Σ exp of each row's logits over the vocabulary, float32, shape [T]."""
+    first_T = torch.zeros(len(rows_TX), dtype=torch.long, device=rows_TX.device)
+    return in_chunks(logits_of, rows_TX, first_T, vocabulary=vocabulary, pick=_normaliser)
+
+
+def _normaliser(logits_TV: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
+    return logits_TV.gather(1, targets_T[:, None]).squeeze(1).float() - pick(logits_TV, targets_T)

@@ -1,9 +1,10 @@
 """What an OpenAI-compatible server answered, read as a verdict.
 
-Promises: a label is read from the probabilities of the first token, or from an answer that is exactly one label; a
-rationale's verdict from its own field of a JSON object that has the three fields and no other. Nothing is searched for
-in text: any other answer is `no_verdict`. An answer cut off by the judge's token limit or by a filter is
-`Failed("judge_cut_off")`, and one that is no chat completion `Failed("judge_unavailable")`.
+Promises: a label is read from the probabilities of the first token, where both labels together have enough of it, or
+from an answer that is exactly one label; a rationale's verdict from its own field of a JSON object that has the three
+fields and no other. Nothing is searched for in text: any other answer is `no_verdict`. An answer cut off by the judge's
+token limit or by a filter is `Failed("judge_cut_off")`, and one that is no chat completion
+`Failed("judge_unavailable")`.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewright.service.schema import Failed
 from rewright.service.scorers.judge.prompt import JudgePrompt
-from rewright.service.scorers.judge.verdicts import NO_VERDICT, JudgeItem, is_label, judged, labelled, p_valid
+from rewright.service.scorers.judge.verdicts import CUT_OFF, NO_VERDICT, JudgeItem, by_labels, is_label, labelled
 
 NO_FAULT = "none"
 
@@ -67,26 +68,28 @@ def answer_schema(prompt: JudgePrompt) -> dict[str, Any]:
     }
 
 
-def read_answer(answer: dict[str, Any], prompt: JudgePrompt, threshold: float) -> JudgeItem:
-    """The verdict of one chat completion."""
+def read_answer(answer: dict[str, Any], prompt: JudgePrompt, threshold: float, label_floor: float) -> JudgeItem:
+    """The verdict of one chat completion. label_floor: see `verdicts.by_labels`."""
     try:
         choice = _Completion.model_validate(answer).choices[0]
     except (ValidationError, IndexError):
         return Failed.because("judge_unavailable", "the judge's server sent no chat completion", retryable=True)
     if choice.finish_reason == "content_filter":
-        return Failed.because("judge_cut_off", "the judge's server filtered its answer", retryable=True)
-    return _rationale(choice, prompt) if prompt.asks == "rationale" else _label(choice, prompt, threshold)
+        return Failed.because(CUT_OFF, "the judge's server filtered its answer", retryable=True)
+    return _rationale(choice, prompt) if prompt.asks == "rationale" else _label(choice, prompt, threshold, label_floor)
 
 
-def _label(choice: _Choice, prompt: JudgePrompt, threshold: float) -> JudgeItem:
+def _label(choice: _Choice, prompt: JudgePrompt, threshold: float, label_floor: float) -> JudgeItem:
     text = choice.message.content or ""
     tokens = _first_tokens(choice)
-    score = p_valid(
+    verdict = by_labels(
         [t.logprob for t in tokens if is_label(t.token, prompt.valid)],
         [t.logprob for t in tokens if is_label(t.token, prompt.invalid)],
+        threshold=threshold,
+        floor=label_floor,
     )
-    if score is not None:
-        return judged(score, threshold)
+    if verdict is not None:
+        return verdict
     for label, valid in ((prompt.valid, True), (prompt.invalid, False)):
         if is_label(text, label):
             return labelled(valid=valid)
@@ -112,7 +115,7 @@ def _rationale(choice: _Choice, prompt: JudgePrompt) -> JudgeItem:
 
 
 def _cut_off() -> Failed:
-    return Failed.because("judge_cut_off", "the judge ran out of tokens before its verdict", retryable=True)
+    return Failed.because(CUT_OFF, "the judge ran out of tokens before its verdict", retryable=True)
 
 
 def _first_tokens(choice: _Choice) -> list[_Token]:

@@ -7,16 +7,15 @@ or that turns this service away (a rotated key, a moved address), is `judge_unav
 text's fault; it is told in `/v1/info`, in the detail of `/readyz`, in a metric and in the log. Standard request fields
 only.
 
-The server parses control tokens of its own template out of any text, and this side does not know its tokenizer, so
-spellings of the known families' control tokens are broken up by a space.
+The server parses control tokens of its own template out of any text: whatever spells one is broken up (`marks`), by the
+served model's own tokenizer where it is named, else by the kinds of marks that templates write.
 
 Not covered: judges that must think before they answer; those are cut off and fail as `judge_cut_off`.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rewright.service.core.request_context import seconds_left
@@ -24,10 +23,11 @@ from rewright.service.errors import OutOfTime, ScorerUnavailable
 from rewright.service.schema import Failed, Group, JudgeGroup
 from rewright.service.scorers.base import ReplicaState, failed
 from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
+from rewright.service.scorers.judge.marks import breaker_of, unmarked
 from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
-from rewright.service.scorers.judge.verdicts import JudgeItem, described, judge_groups, validate_prompt
+from rewright.service.scorers.judge.verdicts import LABEL_FLOOR, JudgeItem, described, judge_groups, validate_prompt
 
 TOP = 20
 """Likeliest tokens asked for: the most that the common servers allow."""
@@ -38,19 +38,14 @@ SAMPLE_TEMPERATURE = 0.7
 
 _LABEL_FIELDS = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP}
 
-_CONTROL_TOKEN = re.compile(
-    r"<(?=[|｜][^|｜<>]{1,64}[|｜]>)"  # <|im_end|>, <|eot_id|>, <｜User｜>
-    r"|<(?=/?(?:s|bos|eos|pad|unk|think|tool_call|tool_response|(?:start|end)_of_turn)>)"
-    r"|<(?=</?SYS>>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
-)
-
 
 class OpenAIJudge:
     """A judge over HTTP.
 
     base_urls: …/v1, several for failover. concurrency: calls under way at once. call_timeout_s: deadline of one call,
     retries included. both_orders: the mean of both orders of the labels. samples: answers drawn for each rationale.
+    label_floor: the least probability that both labels together must have for a verdict. tokenizer: hub name or folder
+    of the served model's.
     Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected`
     (every server refuses this text, for instance because it is too long for its context, and answers others).
     """
@@ -69,7 +64,9 @@ class OpenAIJudge:
         call_timeout_s: float,
         both_orders: bool = False,
         samples: int = 1,
+        label_floor: float = LABEL_FLOOR,
         chat_template_kwargs: Mapping[str, Any] | None = None,
+        tokenizer: str | None = None,
     ) -> None:
         validate_prompt(prompt, both_orders=both_orders, samples=samples)
         self._base_urls = list(base_urls)
@@ -81,6 +78,9 @@ class OpenAIJudge:
         self._call_timeout_s = call_timeout_s
         self._both_orders = both_orders
         self._samples = samples
+        self._label_floor = label_floor
+        self._tokenizer = tokenizer
+        self._as_text: Callable[[str], str] = unmarked
         self._template = (
             {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs is not None else {}
         )
@@ -89,7 +89,12 @@ class OpenAIJudge:
         self._watch = NoVerdictAlarm()
 
     async def open(self) -> None:
-        """Nothing is asked yet: a judge that is down must not keep the service from starting."""
+        """Nothing is asked yet: a judge that is down must not keep the service from starting.
+
+        Raises `SettingsError` where the tokenizer cannot be had.
+        """
+        if self._tokenizer is not None:
+            self._as_text = await asyncio.to_thread(breaker_of, self._tokenizer)
         self._endpoints = ChatEndpoints(
             self._base_urls,
             api_key=self._api_key,
@@ -114,8 +119,9 @@ class OpenAIJudge:
         return ReplicaState(well=len(self._base_urls) - away, away=away, retries=retries)
 
     def describe(self) -> dict[str, Any]:
-        return described("openai", self._model, self._prompt, self._threshold) | {
+        return described("openai", self._model, self._prompt, self._threshold, self._label_floor) | {
             "servers": len(self._base_urls),
+            "tokenizer": self._tokenizer,
             "both_orders": self._both_orders,
             "samples": self._samples,
             **self._template,
@@ -140,7 +146,7 @@ class OpenAIJudge:
     async def _ask(self, endpoints: ChatEndpoints, question: Question) -> JudgeItem:
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": "user", "content": _as_text(question.user)}],
+            "messages": [{"role": "user", "content": self._as_text(question.user)}],
             **self._template,
         }
         body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
@@ -158,7 +164,7 @@ class OpenAIJudge:
                 retryable=False,
             )
         self._last_worked = time.monotonic()
-        item = read_answer(answer, self._prompt, self._threshold)
+        item = read_answer(answer, self._prompt, self._threshold, self._label_floor)
         self._watch.note(item)
         return item
 
@@ -170,7 +176,3 @@ class OpenAIJudge:
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
         return fields | ({"seed": sample} if self._samples > 1 else {})
-
-
-def _as_text(text: str) -> str:
-    return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

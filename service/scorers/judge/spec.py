@@ -9,6 +9,7 @@ from rewright.service.models.defaults import EMBEDDED
 from rewright.service.models.rendering import Prompting
 from rewright.service.schema import JudgeGroup, JudgeScored
 from rewright.service.scorers.base import Scorer
+from rewright.service.scorers.judge.verdicts import LABEL_FLOOR
 from rewright.service.scorers.spec import Building, DeviceSettings, ScorerSpec, split_commas
 
 
@@ -24,8 +25,20 @@ class JudgeSettings(Prompting, DeviceSettings):
         "Absent: label-v2, and label-v1 for the embedded stand-in, which says yes to nearly everything there.",
     )
     threshold: float = Field(0.5, ge=0, le=1, description="valid ⇔ score ≥ threshold.")
+    label_floor: float = Field(
+        LABEL_FLOOR,
+        ge=0,
+        le=1,
+        description="Both labels together must have this probability, else there is no verdict: the judge was about to "
+        "say something else.",
+    )
     both_orders: bool = Field(False, description="Ask in both orders of the labels; the score is their mean.")
     samples: int = Field(1, ge=1, le=64, description="openai, rationale prompts: answers drawn; score is their mean.")
+    tokenizer: str | None = Field(
+        None,
+        description="openai: hub name or folder of the served model's tokenizer: its control tokens are broken up in "
+        "texts, to the letter. Absent: whatever looks like one.",
+    )
     concurrency: int = Field(64, ge=1, description="openai: calls under way at once.")
     call_timeout_s: float = Field(60.0, gt=0, description="openai: one call's deadline, retries included.")
 
@@ -50,6 +63,8 @@ class JudgeSettings(Prompting, DeviceSettings):
             raise ValueError("backend is 'openai' but model is not set; name the model that the endpoint serves")
         if self.backend == "transformers" and self.base_urls:
             raise ValueError("base_urls is set but backend is 'transformers'; set backend to 'openai'")
+        if self.backend == "transformers" and self.tokenizer is not None:
+            raise ValueError("tokenizer is set but backend is 'transformers', whose model brings its own; leave it out")
         return self
 
 
@@ -70,6 +85,8 @@ def _build(building: Building) -> Scorer[Any]:
             threshold=s.threshold,
             both_orders=s.both_orders,
             samples=s.samples,
+            label_floor=s.label_floor,
+            tokenizer=s.tokenizer,
             # Not every server knows the field: it is sent where somebody asked for it.
             chat_template_kwargs=s.template_args if "template_args" in s.model_fields_set else None,
             concurrency=s.concurrency,
@@ -81,6 +98,7 @@ def _build(building: Building) -> Scorer[Any]:
         load=building.models.loader("scorers.judge", s.model, precision=s.precision, device=s.device),
         prompt=prompt,
         threshold=s.threshold,
+        label_floor=s.label_floor,
         prompting=s.prompting,
         both_orders=s.both_orders,
         **building.batching(),

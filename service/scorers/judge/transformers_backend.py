@@ -27,24 +27,25 @@ from rewright.service.models.forward.choose import NextScorer, fastest_scorer
 from rewright.service.models.forward.packing import Tree
 from rewright.service.models.memory_split import OutOfMemory
 from rewright.service.models.rendering import DEFAULT_RENDERING, Prompting, Rendering
-from rewright.service.schema import Failed, Group, JudgeGroup
+from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
 from rewright.service.scorers.base import failed
+from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
 from rewright.service.scorers.judge.verdicts import (
+    LABEL_FLOOR,
     JudgeItem,
+    by_labels,
     described,
     is_label,
     judge_groups,
-    judged,
-    p_valid,
     validate_prompt,
 )
 
 # The same question must read alike tomorrow, and the answer must begin where the generation prompt ends.
 
 Ids = tuple[int, ...]
-Scores = list[float | OutOfMemory | None]
-"""P(valid) a question; None where the logits are not finite."""
+Scores = list[JudgeScored | OutOfMemory | None]
+"""The verdict of each question; None where the logits are not finite."""
 
 
 class Asked(NamedTuple):
@@ -93,7 +94,8 @@ class TransformersJudge:
     """`contract.JudgeScorer` with a causal language model in this process.
 
     load: gives the model; called once, on another thread. batch_tokens: tokens one forward pass may hold.
-    queue_tokens: tokens that may wait. prompting: how questions are rendered. both_orders: the mean of both orders of
+    queue_tokens: tokens that may wait. label_floor: the least probability of both labels together that makes a verdict.
+    prompting: how questions are rendered. both_orders: the mean of both orders of
     the labels. turn: held while the device works, so that scorers sharing it take turns.
     Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`.
     """
@@ -108,6 +110,7 @@ class TransformersJudge:
         threshold: float,
         batch_tokens: int,
         queue_tokens: int,
+        label_floor: float = LABEL_FLOOR,
         prompting: Prompting = DEFAULT_RENDERING,
         both_orders: bool = False,
         turn: AbstractContextManager[object] | None = None,
@@ -122,6 +125,8 @@ class TransformersJudge:
         self._prompt = prompt
         self._prompting = prompting
         self._threshold = threshold
+        self._label_floor = label_floor
+        self._watch = NoVerdictAlarm()
         self._both_orders = both_orders
         self._batch_tokens = batch_tokens
         self._opened: _Opened | None = None
@@ -166,9 +171,9 @@ class TransformersJudge:
     def describe(self) -> dict[str, Any]:
         """`stand_in` is true for the embedded model, which is too small to judge well."""
         if self._opened is None:
-            return described("transformers", "not loaded", self._prompt, self._threshold)
+            return described("transformers", "not loaded", self._prompt, self._threshold, self._label_floor)
         backbone = self._opened.backbone
-        return described("transformers", backbone.name, self._prompt, self._threshold) | {
+        return described("transformers", backbone.name, self._prompt, self._threshold, self._label_floor) | {
             "revision": backbone.revision,
             "precision": str(backbone.dtype).removeprefix("torch."),
             "device": str(backbone.device),
@@ -206,7 +211,7 @@ class TransformersJudge:
         found = dict(zip(fitting, scores, strict=True))
         return [self._item(found[i]) if i in found else _too_long(ids, backbone) for i, ids in enumerate(prompts)]
 
-    def _item(self, score: float | OutOfMemory | Exception | None) -> JudgeItem:
+    def _item(self, score: JudgeScored | OutOfMemory | Exception | None) -> JudgeItem:
         if isinstance(score, ScorerUnavailable):
             raise score
         if isinstance(score, OutOfMemory):
@@ -217,15 +222,21 @@ class TransformersJudge:
             return Failed.because("internal", f"the judge raised {type(score).__name__}", retryable=True)
         if score is None:
             return Failed.because("not_finite", "the judge's logits are not finite", retryable=False)
-        return judged(score, self._threshold)
+        self._watch.note(score)
+        return score
 
     def _run(self, jobs: Sequence[Asked]) -> list[Scores]:
         assert self._opened is not None  # noqa: S101  the batcher starts after loading
         labels = self._opened.labels
         trees = [Tree(job.beginning, job.rests) for job in jobs]
         found = self._opened.scorer.score(trees, next_ids=[*labels.valid, *labels.invalid])
-        # The ratio of two probabilities is that of their exponentiated logits: no softmax over the vocabulary.
-        return [[one if isinstance(one, OutOfMemory) else _p_valid(one, labels) for one in each] for each in found]
+        return [[one if isinstance(one, OutOfMemory) else self._verdict(one, labels) for one in each] for each in found]
+
+    def _verdict(self, logprobs: torch.Tensor, labels: LabelTokens) -> JudgeScored | None:
+        """Of the log-probabilities of the label tokens, valid ones first."""
+        values = logprobs.tolist()
+        valid, invalid = values[: len(labels.valid)], values[len(labels.valid) :]
+        return by_labels(valid, invalid, threshold=self._threshold, floor=self._label_floor)
 
 
 def _worked(scores: Scores) -> bool:
@@ -246,13 +257,6 @@ def _asked(prompts: Sequence[Ids], batch_tokens: int) -> list[Asked]:
             rests = []
         rests.append(ids[alike:])
     return [*jobs, Asked(first[:alike], tuple(rests))]
-
-
-def _p_valid(logs: torch.Tensor, labels: LabelTokens) -> float | None:
-    """Of the logits of the label tokens, valid ones first."""
-    values = logs.tolist()
-    score = p_valid(values[: len(labels.valid)], values[len(labels.valid) :])
-    return score if score is not None and 0.0 <= score <= 1.0 else None
 
 
 def _too_long(ids: Ids, backbone: Backbone) -> Failed:

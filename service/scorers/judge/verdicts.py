@@ -1,18 +1,19 @@
 """v_rea of eq. 4: what the judge's backends share.
 
-Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, from an answer that is
-exactly one label, or from the field of a structured answer, and never searched for in text; equal candidates of a group
-are asked once and answered each; a blank candidate is `Failed("blank")` and never reaches a model; nor does one that
-fails for certain (`judge_checks`), which is `invalid` with score 0 and the reason as its rationale; one that goes on
-behind its answer is also asked without that (`judge_readings`), and the lower result counts.
+Promises: valid ⇔ score ≥ threshold; a verdict is read from the probabilities of the two labels, where these together
+have enough of it, from an answer that is exactly one label, or from the field of a structured answer, and never
+searched for in text; equal candidates of a group are asked once and answered each; a blank candidate is
+`Failed("blank")` and never reaches a model; nor does one that fails for certain (`certain_faults`), which is `invalid`
+with score 0 and the reason as its rationale; one that goes on behind its answer is also asked without that
+(`readings`), and the lower result counts.
 
-A backend (`judge_openai`, `judge_transformers`) turns one question into `JudgeScored` or `Failed`.
+A backend (`openai_backend`, `transformers_backend`) turns one question into `JudgeScored` or `Failed`.
 Not covered: whether a judge judges well.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,8 @@ JudgeItem = JudgeScored | Failed
 _Readings = tuple[tuple[Question, ...], ...]
 """For each reading of a candidate the questions that are asked of it."""
 
+CUT_OFF = "judge_cut_off"
+"""Code of an answer that ended, by the judge's own token limit or filter, before its verdict."""
 NO_VERDICT = JudgeScored(valid=False, score=None, verdict="no_verdict")
 
 
@@ -35,21 +38,45 @@ def judged(score: float, threshold: float) -> JudgeScored:
     return JudgeScored(valid=valid, score=score, verdict="valid" if valid else "invalid")
 
 
+LABEL_FLOOR = 0.05
+"""The least probability of both labels together; below it the judge was about to say something else."""
+
+
+def by_labels(
+    valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float], *, threshold: float, floor: float
+) -> JudgeScored | None:
+    """The verdict of the natural log-probabilities of every spelling of the two labels: of P(valid) among both, and
+    none where both together have less than `floor`. None where there is nothing finite to go by."""
+    score, mass = p_valid(valid_logprobs, invalid_logprobs)
+    if score is None:
+        return None
+    return judged(score, threshold) if mass >= floor else NO_VERDICT
+
+
 def labelled(*, valid: bool, rationale: str | None = None) -> JudgeScored:
     """The verdict of a judge that named a label and no probability."""
     return JudgeScored(valid=valid, score=None, verdict="valid" if valid else "invalid", rationale=rationale)
 
 
-def p_valid(valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float]) -> float | None:
-    """P(valid) / (P(valid) + P(invalid)) from the natural log-probabilities of every spelling of the two labels.
+class Labels(NamedTuple):
+    """score: P(valid) / (P(valid) + P(invalid)), None where that is no number; mass: P(valid) + P(invalid)."""
 
-    None where neither label has any probability, or one has a log-probability that is none (NaN or +∞).
+    score: float | None
+    mass: float
+
+
+def p_valid(valid_logprobs: Iterable[float], invalid_logprobs: Iterable[float]) -> Labels:
+    """Of the natural log-probabilities of every spelling of the two labels.
+
+    There is no score where neither label has any probability, or one has a log-probability that is none (NaN or +∞).
     """
     with np.errstate(invalid="ignore"):
         valid = float(np.logaddexp.reduce(np.fromiter(valid_logprobs, float)))
         invalid = float(np.logaddexp.reduce(np.fromiter(invalid_logprobs, float)))
         both = float(np.logaddexp(valid, invalid))
-    return float(np.exp(min(0.0, valid - both))) if np.isfinite(both) else None
+    if not np.isfinite(both):
+        return Labels(None, 0.0)
+    return Labels(float(np.exp(min(0.0, valid - both))), float(np.exp(min(0.0, both))))
 
 
 def is_label(token: str, label: str) -> bool:
@@ -57,13 +84,14 @@ def is_label(token: str, label: str) -> bool:
     return token.strip().casefold() == label.strip().casefold()
 
 
-def described(backend: str, model: str, prompt: JudgePrompt, threshold: float) -> dict[str, Any]:
+def described(backend: str, model: str, prompt: JudgePrompt, threshold: float, label_floor: float) -> dict[str, Any]:
     """`readings` and `checks` tell verdicts of this way to judge from those of another, in results and in the cache."""
     return {
         "backend": backend,
         "model": model,
         "prompt": prompt.describe(),
         "threshold": threshold,
+        "label_floor": label_floor,
         "readings": READINGS,
         "checks": CHECKS,
     }
@@ -94,7 +122,7 @@ async def judge_groups(
 ) -> list[JudgeGroup]:
     """One result per group in order, by asking `ask` (same length, same order) every distinct question once.
 
-    Candidates that fail for certain (`judge_checks`) ask nobody. samples: answers to each question. both_orders: each
+    Candidates that fail for certain (`certain_faults`) ask nobody. samples: answers to each question. both_orders: each
     question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.
     """
     prepared = await asyncio.to_thread(_prepared, groups, prompt, samples, both_orders)

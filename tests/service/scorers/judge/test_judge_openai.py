@@ -2,16 +2,19 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rewright.service.errors import SettingsError
-from rewright.service.schema import JudgeScored
+from rewright.service.schema import Failed, JudgeScored
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from tests.fake_openai import FakeOpenAI, Reply, completion, fake_openai
 from tests.service.scorers.judge.openai_judge import ask, code, group
+from tests.service.scorers.tiny_models import NO_SYSTEM_TURN, tiny_tokenizer
 
 
 @pytest.fixture
@@ -42,6 +45,27 @@ def test_the_threshold_decides_and_counts_itself_as_valid(server: FakeOpenAI) ->
     body = completion("No", logprobs={"No": 0.25, "Yes": 0.25})
     assert one(server, body, threshold=0.5).verdict == "valid"
     assert one(server, body, threshold=0.51).verdict == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "floor", "verdict"),
+    [
+        ({"Well": 0.99, "Yes": math.exp(-19), "No": math.exp(-20)}, 0.05, "no_verdict"),
+        ({"Well": 0.99, "Yes": math.exp(-19)}, 0.05, "no_verdict"),
+        ({"Well": 0.96, "Yes": 0.03, "No": 0.01}, 0.05, "no_verdict"),
+        ({"Well": 0.9, "Yes": 0.06, "yes": 0.03, "No": 0.01}, 0.05, "valid"),
+        ({"Well": 0.9, "No": 0.06}, 0.05, "invalid"),
+        ({"Well": 0.99, "Yes": 1e-3, "No": 1e-4}, 0.0, "valid"),
+        ({"Well": 0.5, "Yes": 0.4, "No": 0.1}, 0.6, "no_verdict"),
+    ],
+)
+def test_labels_that_are_hardly_likely_together_make_no_verdict(
+    server: FakeOpenAI, logprobs: dict[str, float], floor: float, verdict: str
+) -> None:
+    server.usual = Reply(body=completion("Well", logprobs=logprobs))
+    (item,) = ask(server, groups=[group("anything")], label_floor=floor)
+    assert item.verdict == verdict
+    assert (item.score is None) == (verdict == "no_verdict")
 
 
 @pytest.mark.parametrize(("text", "verdict"), [("Yes", "valid"), (" yes\n", "valid"), ("NO", "invalid")])
@@ -107,13 +131,31 @@ def test_the_request_is_one_greedy_token_in_standard_fields(server: FakeOpenAI) 
     assert server.headers[0]["Authorization"] == "Bearer a-secret-key"
 
 
-def test_control_tokens_of_the_known_templates_do_not_reach_the_server(server: FakeOpenAI) -> None:
-    spelled = ["<|im_end|>", "<|eot_id|>", "[/INST]", "<end_of_turn>", "</s>", "<｜Assistant｜>", "<</SYS>>"]
+def test_marks_of_any_template_do_not_reach_the_server(server: FakeOpenAI) -> None:
+    spelled = ["<|im_end|>", "[/INST]", "<end_of_turn>", "</s>", "<｜Assistant｜>", "<</SYS>>", "<seed:eos>", "<turn|>"]
     kept = r"if a < b then |x| < |y| and f[INSTANCE] <sup> \frac{1}{2} {{problem}}"
     ask(server, groups=[group(" ".join(spelled) + kept)])
     text = server.requests[0]["messages"][0]["content"]
     assert not [token for token in spelled if token in text]
     assert kept in text
+
+
+def test_with_its_tokenizer_named_the_judges_own_marks_and_no_others_are_broken_up(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    tokenizer = tiny_tokenizer(NO_SYSTEM_TURN)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["@@odd@@"]})
+    tokenizer.save_pretrained(tmp_path)
+    own = [str(tokenizer.eos_token), "@@odd@@"]
+    ask(server, groups=[group(f"{' '.join(own)} and [/INST] too")], tokenizer=str(tmp_path))
+    text = server.requests[0]["messages"][0]["content"]
+    assert not [token for token in own if token in text]
+    assert "@ @odd@@" in text and "[/INST]" in text
+
+
+def test_a_tokenizer_that_cannot_be_had_is_a_settings_error(server: FakeOpenAI, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"scorers\.judge\.tokenizer"):
+        ask(server, groups=[group("p=0.8")], tokenizer=str(tmp_path / "nowhere"))
 
 
 # --- rationales, samples, both orders ---------------------------------------------------------------------------------
@@ -206,11 +248,19 @@ def test_a_false_calculation_asks_nobody_and_is_quoted(server: FakeOpenAI) -> No
     assert other.valid and len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (completion("Well", finish_reason="stop"), "no_verdict"),
+        (completion("", finish_reason="length"), "judge_cut_off"),
+        (completion("Well", logprobs={"Well": 0.999, "Yes": 0.001}), "no_verdict"),
+    ],
+)
 def test_a_judge_that_often_gives_no_verdict_is_warned_of_once(
-    server: FakeOpenAI, caplog: pytest.LogCaptureFixture
+    server: FakeOpenAI, caplog: pytest.LogCaptureFixture, body: Any, told: str
 ) -> None:
-    server.usual = Reply(body=completion("Well", finish_reason="stop"))
+    server.usual = Reply(body=body)
     with caplog.at_level(logging.WARNING, logger="rewright.service.scorers.judge.no_verdict_alarm"):
         items = ask(server, groups=[group(*(f"text {n}" for n in range(30)))])
-    assert {i.verdict for i in items} == {"no_verdict"}
+    assert {i.error.code if isinstance(i, Failed) else i.verdict for i in items} == {told}
     assert len(caplog.records) == 1 and "no verdict" in caplog.records[0].getMessage()
