@@ -33,6 +33,7 @@ ROOMS = {
         "rewright.service.reward",
         "rewright.service.core",
         "rewright.service.scorers.base",
+        "rewright.service.mathematics.reasoning",
         *WIRE,
     ),
 }

@@ -47,6 +47,12 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
         help="count a further scorer of one number per candidate with this weight; repeat for several",
     )
     rule.add_argument(
+        "--reasoning",
+        choices=["judge", "checks", "off"],
+        default="judge",
+        help="who decides v_rea: the judge (default), certain checks without a model, or nobody",
+    )
+    rule.add_argument(
         "--min-std", type=float, default=0.0, metavar="X", help="floor of the group's NLL deviation (default 0)"
     )
 
@@ -58,6 +64,7 @@ def rule_of(options: argparse.Namespace) -> Rule:
         lambda_dist=options.lambda_dist,
         lambda_div=options.lambda_div,
         min_std=options.min_std,
+        reasoning=options.reasoning,
         weights=dict(options.weights),
     )
 

@@ -23,6 +23,7 @@ from rewright.service.errors import DeadlineExceeded, InvalidRequest, OutOfTime,
 from rewright.service.http import error_responses
 from rewright.service.http.request_body import body_of, check_needs, drop_body, parse
 from rewright.service.http.request_life import CallerGone, body_read_by, while_caller_waits
+from rewright.service.mathematics.reasoning.certain_faults import CHECKS
 from rewright.service.ops.metrics import Metrics
 from rewright.service.reward.pipeline import reward_groups, wanted_scorers
 from rewright.service.scorers.base import Scorers, check_contract
@@ -111,10 +112,14 @@ class _Endpoints:
                 f"rule.weights.{unknown[0]}: no scorer of one number per candidate has this name; there are: {known}"
             )
         wanted = wanted_scorers(request.rule)
-        return dict.fromkeys(need for name, spec in self._specs.items() if name in wanted for need in spec.needs)
+        checks = ("problem", "reference") if request.rule.reasoning == "checks" else ()
+        needs = (need for name, spec in self._specs.items() if name in wanted for need in spec.needs)
+        return dict.fromkeys([*checks, *needs])
 
     def _served_by(self, names: Iterable[str], rule: schema.Rule | None = None) -> schema.ServedBy:
         used = {s.name: redacted(s.describe()) for s in self._scorers if s.name in names}
+        if rule is not None and rule.reasoning == "checks":
+            used["checks"] = {"checks": CHECKS}
         return schema.ServedBy(version=VERSION, wire=schema.WIRE, rule=rule, scorers=used)
 
 

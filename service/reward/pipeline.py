@@ -1,5 +1,7 @@
 """One group through the gate: verify all → judge those correct → nll on the members → diversity on those still there.
 
+What judges is the rule's `reasoning`: the judge, certain checks without a model, or nobody, and then v_rea is 1.
+
 Runs the scorers in gate order, asks each only for the candidates that still need it, and hands the evidence to
 `rewright.service.reward.rule`. Further scorers that the rule weighs come after the NLL, side by side. Diversity comes
 last because its set must be exact: a candidate that the NLL finds too long, or fails on, is no member. Groups flow
@@ -17,9 +19,10 @@ from typing import Any, Protocol, TypeVar
 
 from rewright.service.core.logs import exception_location
 from rewright.service.errors import InternalError, Overloaded, RewrightError, ScorerOff
+from rewright.service.mathematics.reasoning.certain_faults import certain_fault
 from rewright.service.reward.rule import Evidence, reward, standing, uses_dist, uses_div, uses_scalar
 from rewright.service.reward.signals import signals_of
-from rewright.service.schema import Failed, Group, GroupScores, RewardGroup, Rule
+from rewright.service.schema import Failed, Group, GroupScores, JudgeScored, RewardGroup, Rule
 from rewright.service.scorers.base import Scorer, Scorers, check_contract, failed, select_candidates
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ GroupResult = TypeVar("GroupResult", bound=GroupScores[Any])
 
 GROUPS_AT_ONCE = 256
 """Groups of one request under way together: enough to fill any device, few enough not to hold the event loop."""
+_SOUND = JudgeScored(valid=True, score=None, verdict="valid")
+_FAULTY = JudgeScored(valid=False, score=0.0, verdict="invalid")
 _AT_ONCE = 50_000  # characters whose signals are counted on the event loop itself; more go to a thread
 
 
@@ -41,7 +46,7 @@ class Watch(Protocol):
 
 def wanted_scorers(rule: Rule) -> frozenset[str]:
     """Names of the scorers that /v1/reward needs under this rule (method: "Variants")."""
-    wanted = {"verify", "judge"}
+    wanted = {"verify", "judge"} if rule.reasoning == "judge" else {"verify"}
     if uses_dist(rule) or not rule.skip_unused:
         wanted.add("nll")
     if uses_div(rule) or not rule.skip_unused:
@@ -66,6 +71,7 @@ async def reward_groups(
     missing = sorted(wanted - {scorer.name for scorer in scorers})
     if missing:
         hint = "" if rule.skip_unused else "; or set rule.skip_unused if the variant does not use it"
+        hint += "; or let rule.reasoning be checks or off" if "judge" in missing else ""
         raise ScorerOff(f"/v1/reward needs {', '.join(missing)}, which is off here; turn it on by its setting{hint}")
     pipelines = [GroupPipeline(group, rule, scorers, wanted, overlap=overlap, watch=watch) for group in groups]
     rewards: list[RewardGroup | None] = [None] * len(groups)
@@ -105,7 +111,8 @@ class GroupPipeline:
         self._diversity = scorers.get("diversity") if "diversity" in wanted else None
         self._scalars = [scorer for scorer in scorers if scorer.name in rule.weights and scorer.name in wanted]
         # `soft` asks π0 about every candidate anyway.
-        self._overlap = overlap and self._nll is not None and rule.variant != "soft"
+        waits = rule.reasoning == "judge" and rule.variant != "soft"
+        self._overlap = overlap and self._nll is not None and waits
         self._watch = watch
         self._evidence: list[Evidence] = []
         self.refused: Overloaded | None = None
@@ -139,7 +146,20 @@ class GroupPipeline:
         return reward(group.id or "", self._evidence, self._rule, diversity=diversity)
 
     async def _judge(self, members: list[int]) -> None:
-        await self._ask(self._scorers["judge"], members)
+        if self._rule.reasoning == "judge":
+            await self._ask(self._scorers["judge"], members)
+        elif self._rule.reasoning == "checks":
+            faults = await asyncio.to_thread(self._certain_faults, members)
+            self._note("judge", members, [_SOUND if fault is None else _FAULTY for fault in faults])
+        else:
+            self._note("judge", members, [_SOUND] * len(members))
+
+    def _certain_faults(self, members: list[int]) -> list[str | None]:
+        group = self._group
+        return [
+            certain_fault(problem=group.problem or "", reference=group.reference or "", candidate=group.candidates[k])
+            for k in members
+        ]
 
     async def _judge_beside_nll(self) -> None:
         asked = self._open()

@@ -7,6 +7,7 @@ from pydantic import Field, FiniteFloat, NonNegativeFloat, field_validator, mode
 from rewright.service.schema.base import Asked
 
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
+Reasoning = Literal["judge", "checks", "off"]
 
 
 class Group(Asked):
@@ -51,6 +52,9 @@ class Rule(Asked):
     lambda_dist: FiniteFloat = Field(1.0, description="λ_dist of eq. 3.")
     lambda_div: FiniteFloat = Field(1.0, description="λ_div of eq. 3; r_div is small, so recipes set it from data.")
     min_std: float = Field(0.0, ge=0, allow_inf_nan=False, description="Floor of σ_x in eq. 7, nats per token.")
+    reasoning: Reasoning = Field(
+        "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody, v_rea = 1."
+    )
     weights: dict[str, FiniteFloat] = Field(
         {}, description="Further scorers of one number per candidate, by name, and what each number counts in `total`."
     )

@@ -31,9 +31,9 @@ from rewright.service.mathematics.answers.structure import read
 from rewright.service.mathematics.answers.units import split_unit
 from rewright.service.mathematics.equations.plain_text import plain, sentences
 from rewright.service.mathematics.equations.statements import first_false
+from rewright.service.mathematics.reasoning.bare_answer import only_states_its_answer
+from rewright.service.mathematics.reasoning.certain_faults import certain_fault
 from rewright.service.reward.signals import signals_of
-from rewright.service.scorers.judge.bare_answer import only_states_its_answer
-from rewright.service.scorers.judge.certain_faults import certain_fault
 from rewright.service.scorers.judge.marks import unmarked
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.readings import readings

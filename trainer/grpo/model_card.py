@@ -18,6 +18,11 @@ _METRICS = {
     "in-group deviation of r_div": "rewright/in_group_std/r_div",
     "groups whose rewards are all equal": "frac_reward_zero_std",
 }
+_WHO_JUDGES = {
+    "judge": "the service's judge",
+    "checks": "certain checks alone, no judge",
+    "off": "not looked at, an answer-only gate",
+}
 
 
 def model_card(recipe: GrpoRecipe, provenance: Mapping[str, Any], log_history: Sequence[Mapping[str, Any]]) -> str:
@@ -32,8 +37,9 @@ def model_card(recipe: GrpoRecipe, provenance: Mapping[str, Any], log_history: S
 # Rewriting agent
 
 A LoRA adapter that rewrites a reference solution the way its backbone would put it, trained by GRPO on the gated reward
-of arXiv 2602.11220 (variant `{reward.variant}`, λ_dist {reward.lambda_dist:g}, λ_div {reward.lambda_div:g}), with
-rewright. {steps} steps of {recipe.training.prompts_per_step} prompts, K = {recipe.training.group_size}.
+of arXiv 2602.11220 (variant `{reward.variant}`, λ_dist {reward.lambda_dist:g}, λ_div {reward.lambda_div:g}; reasoning:
+{_WHO_JUDGES[reward.reasoning]}), with rewright.
+{steps} steps of {recipe.training.prompts_per_step} prompts, K = {recipe.training.group_size}.
 
 | | first fifth of the steps | last fifth |
 |---|---:|---:|

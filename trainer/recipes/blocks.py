@@ -79,6 +79,9 @@ class Reward(Block):
     variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
+    reasoning: Literal["judge", "checks", "off"] = Field(
+        "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody."
+    )
     weights: dict[str, float] = Field({}, description="Further scorers of the service and what each counts in total.")
     min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
     guards: Guards = Field(
@@ -95,5 +98,6 @@ class Reward(Block):
     def rule(self) -> dict[str, Any]:
         rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
         rule |= {"weights": self.weights} if self.weights else {}
+        rule |= {"reasoning": self.reasoning} if self.reasoning != "judge" else {}
         guards = self.guards.model_dump(exclude_none=True)
         return rule | ({"guards": guards} if guards else {})

@@ -18,7 +18,7 @@ import re
 from rewright.service.mathematics.answers.extraction import find_answer, may_state
 from rewright.service.mathematics.answers.same_answer import same_final_answer
 from rewright.service.mathematics.equations.words import words
-from rewright.service.scorers.judge.bare_answer import TOKEN
+from rewright.service.mathematics.reasoning.bare_answer import TOKEN
 
 READINGS = ("whole", "to_right_answer_unless_repeated")
 """The names of what `readings` gives, in its order."""

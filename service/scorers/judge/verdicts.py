@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewright.service.errors import InvalidRequest, SettingsError
+from rewright.service.mathematics.reasoning.certain_faults import CHECKS, certain_fault
 from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
-from rewright.service.scorers.judge.certain_faults import CHECKS, certain_fault
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
 from rewright.service.scorers.judge.readings import READINGS, readings
 

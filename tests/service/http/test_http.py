@@ -226,6 +226,22 @@ def test_a_scorer_that_is_off_is_a_503_that_says_so():
         assert client.get("/readyz").status_code == 200
 
 
+@pytest.mark.parametrize("reasoning", ["checks", "off"])
+def test_a_service_without_a_judge_serves_rules_that_need_none(reasoning):
+    with serve_app(plain_scorers(judge=None)) as server, server.client() as client:
+        answer = client.post("/v1/reward", json={"groups": [GROUP], "rule": {"reasoning": reasoning}}).json()
+        assert {c["v_rea"] for c in answer["groups"][0]["candidates"] if c["v_ans"]} <= {0, 1}
+        served = answer["served_by"]
+        assert served["rule"]["reasoning"] == reasoning and "judge" not in served["scorers"]
+        assert ("checks" in served["scorers"]) == (reasoning == "checks")
+        bare = {key: value for key, value in GROUP.items() if key != "reference"} | {"answer": "42"}
+        told = client.post("/v1/reward", json={"groups": [bare], "rule": {"reasoning": reasoning}})
+        if reasoning == "checks":
+            assert told.status_code == 422 and "reference" in error_of(told)["message"]
+        else:
+            assert told.status_code == 200, told.text
+
+
 def test_a_full_queue_is_a_429_with_retry_after():
     scorers = plain_scorers(verify=PlainVerifier(trouble=Overloaded("full", retry_after=2.2)))
     with serve_app(scorers) as server, server.client() as client:

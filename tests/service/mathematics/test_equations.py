@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewright.service.mathematics.equations.statements import first_false
-from rewright.service.scorers.judge.certain_faults import certain_fault
+from rewright.service.mathematics.reasoning.certain_faults import certain_fault
 
 FALSE = [
     "48 + 42 = 80",

@@ -40,6 +40,33 @@ def test_soft_asks_for_every_candidate_that_can_be_scored():
     assert [c.r_task for c in result.candidates] == [0, 0, 0, 1]
 
 
+SOUND = "One crate holds 12 jars, so four of them hold 4 * 12 = 48 jars in all"
+FALSE = "One crate holds 12 jars, so four of them hold 4 * 12 = 47 jars in all"
+BARE = "The answer is 48."
+
+
+@pytest.mark.parametrize(("reasoning", "sound"), [("checks", [1, 0, 0]), ("off", [1, 1, 1])])
+def test_without_a_judge_reasoning_is_checked_or_passes(reasoning, sound):
+    candidates = [f"{SOUND} ans=1", f"{FALSE} ans=1", f"{BARE}", f"{SOUND} ans=0"]
+    (result,) = run([group(*candidates)], Rule(reasoning=reasoning), plain_scorers(judge=None))
+    assert [c.v_ans for c in result.candidates] == [1, 1, 1, 0]
+    assert [c.v_rea for c in result.candidates] == [*sound, None]
+    assert [c.gate for c in result.candidates] == [("invalid", "open")[v] for v in sound] + ["wrong"]
+    assert result.feasible == sum(sound)
+
+
+def test_a_judge_that_is_there_is_not_asked_where_the_rule_leaves_it_out():
+    judge = PlainJudge()
+    for reasoning in ("checks", "off"):
+        (result,) = run([group("rea=0 and so on it goes")], Rule(reasoning=reasoning), plain_scorers(judge=judge))
+        assert result.candidates[0].gate == "open" and judge.asked == []
+
+
+def test_a_rule_that_needs_a_judge_says_what_to_do_without_one():
+    with pytest.raises(ScorerOff, match=r"judge.*rule\.reasoning"):
+        run([group("a")], scorers=plain_scorers(judge=None))
+
+
 @pytest.mark.parametrize("variant", ["full", "no_dist", "no_div", "task_only"])
 def test_a_variant_changes_the_total_alone(variant):
     candidates = ["nll=0.5 e=0", "nll=1.5 e=2", "ans=0"]

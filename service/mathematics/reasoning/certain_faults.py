@@ -12,7 +12,7 @@ import re
 
 from rewright.service.mathematics.equations.statements import first_false
 from rewright.service.mathematics.equations.words import SAYS_NOTHING
-from rewright.service.scorers.judge.bare_answer import only_states_its_answer
+from rewright.service.mathematics.reasoning.bare_answer import only_states_its_answer
 
 CHECKS = ("false_equation", "says_nothing", "bare_answer", "refusal")
 """What is checked, in this order; a new check is a new name."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rewright.service.scorers.judge.bare_answer import only_states_its_answer
-from rewright.service.scorers.judge.certain_faults import certain_fault
+from rewright.service.mathematics.reasoning.bare_answer import only_states_its_answer
+from rewright.service.mathematics.reasoning.certain_faults import certain_fault
 
 CRATES = "A shop has 4 crates with 12 jars each and sells 6 jars. How many jars are left?"
 CLASSES = "In how many ways can a pupil choose 2 of 7 classes?"
