@@ -141,6 +141,7 @@ def _corpus(
 
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
+    from rewright.trainer.grpo.movement import MovementWatch
     from rewright.trainer.grpo.trainer import RewriterTrainer
 
     # TRL awaits a coroutine function, but its annotation knows plain functions alone.
@@ -153,6 +154,7 @@ def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrain
         train_dataset=data_set(prepared.stages.stage_one, prepared.prompt),
         processing_class=prepared.tokenizer,
         peft_config=lora_config(recipe.lora),
+        callbacks=[MovementWatch(learning_rate=recipe.training.learning_rate)],
     )
 
 

@@ -38,14 +38,16 @@ class Training(Block):
     group_size: int = Field(10, ge=2, description="K.")
     prompts_per_step: int = Field(512, ge=1)
     micro_batch: int = Field(8, ge=1, description="Candidates of one forward and backward pass on one device.")
-    learning_rate: float = Field(1e-6, gt=0)
+    learning_rate: float = Field(2e-5, gt=0, description="LoRA wants 1e-5 to 1e-4.")
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, ge=1, description="Stop after this many updates; absent: after `epochs`.")
     clip: float = Field(0.2, gt=0)
     beta: float = Field(0.001, ge=0, description="Weight of the KL term against π0.")
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        "group", description="By group, λ_dist cancels where every member is feasible; none keeps it."
+    )
     loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "grpo"
     max_grad_norm: float = Field(1.0, gt=0)
     gradient_checkpointing: bool = True

@@ -30,7 +30,7 @@ def test_the_paper_recipe_is_the_papers():
     assert (recipe.prompt.max_tokens, recipe.rollouts.max_tokens, recipe.rollouts.engine) == (2048, 4096, "vllm")
     t = recipe.training
     assert (t.learning_rate, t.epochs, t.clip, t.beta, t.scale_rewards, t.loss) == (
-        1e-6,
+        2e-5,
         1,
         0.2,
         0.001,
