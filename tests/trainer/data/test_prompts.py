@@ -6,12 +6,21 @@ from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import RecipeError
 
 
-@pytest.mark.parametrize("name", ["rewrite-v1", "rewrite-small-v1"])
-def test_shipped_prompts_ask_for_the_boxed_answer(name):
+@pytest.mark.parametrize(
+    ("name", "boxed"),
+    [("rewrite-v1", "\\boxed{42}"), ("rewrite-small-v1", "\\boxed{42}"), ("rewrite-paper", "\\boxed{56}")],
+)
+def test_shipped_prompts_ask_for_the_boxed_answer(name, boxed):
     prompt = rewriting_prompt(name)
-    assert "\\boxed{42}" in prompt.text
+    assert boxed in prompt.text
     filled = prompt.fill(problem="PROBLEM", solution="SOLUTION")
     assert "PROBLEM" in filled and "SOLUTION" in filled and "{{" not in filled
+
+
+def test_the_papers_evaluation_prompts_have_the_places_of_ours():
+    for kind, places in (("math", {"question"}), ("choice", {"question", "options"})):
+        ours, papers = (Prompt.load(f"evaluate-{kind}-{name}", places=places) for name in ("v1", "paper"))
+        assert ours.sha256 != papers.sha256
 
 
 @pytest.mark.parametrize("text", ["\\frac{{a}}{b}", "{{solution}}", "{{x}}", "{problem}", "\\1 \\g<0>", "$\\boxed{1}$"])
