@@ -1,8 +1,10 @@
 """Who is let in: bounded waiting work a scorer, deadlines that can be kept, and a door that closes at the end.
 
 Work is counted in candidates, per scorer, from the moment a request is let in until its group is answered. How fast a
-scorer is, is measured while it is under load; a request whose share of the work cannot be done before its deadline is
-refused at once, so that what was let in is answered. Refusals say when to come again.
+scorer is, is measured while it is under load; a request that could be done before its deadline and not with what waits
+is refused at once, so that what was let in is answered. Refusals say when to come again. One that is too large for its
+deadline even alone is let in while its turn would come in time: it gets what is finished by then, and another try would
+find it as large.
 
 Not covered: what a body may look like (`rewright.service.http.request_body`), and tokens that wait in a scorer's own
 queue (`rewright.service.core.batcher`), which have bounds of their own.
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from rewright.service.errors import DeadlineExceeded, Overloaded, ScorerUnavailable
+from rewright.service.errors import Overloaded, ScorerUnavailable
 
 SMALL = 64
 """A request below this part of the bound counts as small; the last tenth of the room is kept for such."""
@@ -147,8 +149,7 @@ class Admission:
     def admit(self, names: Iterable[str], candidates: int, *, seconds: float) -> Ticket:
         """Let a request in that must be done in so many seconds.
 
-        Raises `Overloaded`, `DeadlineExceeded` where it would not be done in time even alone, and `ScorerUnavailable`
-        while the process ends.
+        Raises `Overloaded`, and `ScorerUnavailable` while the process ends.
         """
         names = [name for name in names if name in self.loads]
         self.check_open(names, seconds=math.inf)
@@ -159,11 +160,9 @@ class Admission:
             needed = load.seconds_for(candidates)
             if needed is None or needed <= seconds:
                 continue
-            if load.rate and candidates / load.rate > seconds:
-                raise DeadlineExceeded(
-                    f"{candidates} candidates take {name} about {candidates / load.rate:.0f} s and {seconds:g} s are "
-                    "allowed; send fewer groups, or allow more by X-Deadline-Ms or the setting deadline_s"
-                )
+            alone = candidates / load.rate if load.rate else 0.0
+            if alone > seconds > needed - alone:
+                continue
             raise Overloaded(
                 f"{name} would need about {needed:.0f} s with what waits, more than the {seconds:g} s allowed",
                 retry_after=max(1.0, needed - seconds),

@@ -9,6 +9,8 @@ Promises
 - A failure says whose doing it is (`Failure.own_doing`). Load never makes one of the item's: what its caller's deadline
   finds waiting or at work is `unfinished`, what is killed from outside `killed`. A late result is told all the same
   (`late`), so that the same item asked again is not begun again.
+- What overran its first try goes straight to the slow lane when it is asked again: a caller whose deadline came first
+  does not pay for another first try each time.
 - An item that lingers in the fast lane gives up its place: the next one starts beside it, up to `LINGERING` such items
   a worker. So a handful of overrunners at once does not hold up the fast lane for the length of their first try.
 - Killed children are replaced from a reserve (`rewright.service.core.workers.reserve`).
@@ -25,13 +27,15 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from cachetools import LRUCache
+
 from rewright.service.core.batcher import QueueState
-from rewright.service.core.fair_queue import Entry, FairQueue
+from rewright.service.core.fair_queue import FairQueue
 from rewright.service.core.request_context import due, request_id
+from rewright.service.core.workers.item import Call, Item, Late, Place
 from rewright.service.core.workers.process import Failure, Outcome, Value, WorkerProcess, preload
 from rewright.service.core.workers.reserve import SPARE, WorkerReserve
 from rewright.service.errors import Overloaded, ScorerUnavailable
@@ -46,51 +50,10 @@ _SLOW_NICENESS = 5
 """Where cores are few, what overran once must not slow those in front of it; much lower, and on a machine shared
 with others it would never end in time."""
 _REHEARSAL_S = 30.0
-_OWN = frozenset({"overran", "out_of_memory", "died"})
-_TRIES = {"killed": 3, "no_worker": 3, "stalled": 2}
-"""How often what befalls an item may, before it is given up."""
+_OVERRAN_KEPT = 20_000
+"""Items that are known to have overrun a first try, by their digest."""
 _HEAD_START = 32
 """Items of a newcomer that go before the shares of those already waiting."""
-
-
-Late = Callable[[int, Outcome], None]
-"""Told, on a thread of the pool, what became of an item after its caller had its outcomes."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One `run`: its outcomes in order, who waits for them, and whom to tell of those that come later."""
-
-    outcomes: list[Outcome | None]
-    left: int
-    late: Late | None
-    done: "Future[None]" = field(default_factory=Future)
-    over: bool = False
-
-
-@dataclass(slots=True)
-class _Item:
-    body: bytes
-    call: _Call
-    index: int
-    caller: str | None
-    entry: Entry["_Item"] | None = None
-    """Its place in the queue of the lane where it waits."""
-    tries: int = 0
-    own_failures: int = 0
-
-
-class _Place:
-    """An item's place in the fast lane, given up once: when the item lingers, or else when it is done."""
-
-    def __init__(self, free: Callable[[], None]) -> None:
-        self._free = free
-        self._held = True
-
-    def give_up(self) -> None:
-        if self._held:
-            self._held = False
-            self._free()
 
 
 class WorkerPool:
@@ -129,9 +92,10 @@ class WorkerPool:
         self._workers = workers
         self._sizes = {"fast": workers * (1 + LINGERING), "slow": slow_workers}
         self._reserve = WorkerReserve(self._new_child, most=workers + SPARE)
-        self._queues: dict[str, FairQueue[_Item]] = {lane: FairQueue(head_start=_HEAD_START) for lane in self._sizes}
+        self._queues: dict[str, FairQueue[Item]] = {lane: FairQueue(head_start=_HEAD_START) for lane in self._sizes}
         self._lock = threading.Lock()
         self._changed = {"fast": threading.Condition(self._lock), "slow": threading.Condition(self._lock)}
+        self._overran: LRUCache[bytes, None] = LRUCache(_OVERRAN_KEPT)
         self._places = workers  # of the fast lane that are free
         self._working = 0  # items in a child's hands, which may yet move to the slow lane
         self._closing = False
@@ -167,7 +131,7 @@ class WorkerPool:
         """
         if not payloads:
             return []
-        call = _Call([None] * len(payloads), len(payloads), late)
+        call = Call([None] * len(payloads), len(payloads), late)
         bodies = [json.dumps(payload).encode() for payload in payloads]
         caller = request_id.get()
         fast = self._queues["fast"]
@@ -180,10 +144,13 @@ class WorkerPool:
                     f"worker pool: {len(fast)} of {self._capacity} waiting, {len(payloads)} asked for",
                     retry_after=self._seconds_of(min(over, len(fast))),
                 )
-            items = [_Item(body, call, index, caller) for index, body in enumerate(bodies)]
+            items = [Item(body, call, index, caller) for index, body in enumerate(bodies)]
             for item in items:
-                item.entry = fast.push(caller, item, 1)
+                if item.digest in self._overran:
+                    item.overran_before()
+                item.entry = self._queues[item.lane].push(caller, item, 1)
             self._changed["fast"].notify(min(len(bodies), self._places))
+            self._changed["slow"].notify(len(bodies))
         ends = due()
         try:
             async with asyncio.timeout(None if ends is None else ends - time.monotonic()):
@@ -195,13 +162,13 @@ class WorkerPool:
             raise
         return [o or Failure("unfinished", item.tries) for o, item in zip(call.outcomes, items, strict=True)]
 
-    def _give_up(self, call: _Call, items: Sequence[_Item]) -> None:
+    def _give_up(self, call: Call, items: Sequence[Item]) -> None:
         """Nobody waits any more: what has not begun leaves the queues, what is at work ends without a waiter."""
         with self._lock:
             call.over = True
             for item in items:
                 if item.entry is not None:
-                    self._queues["slow" if item.tries else "fast"].take(item.entry, served=False)
+                    self._queues[item.lane].take(item.entry, served=False)
 
     @property
     def alive(self) -> bool:
@@ -234,7 +201,7 @@ class WorkerPool:
     def _serve_fast(self) -> None:
         while (item := self._take("fast")) is not None:
             child = self._reserve.take()
-            place = _Place(self._free_place)
+            place = Place(self._free_place)
             outcome = self._work(child, item, cpu_s=self._first_try_s, wall_s=self._first_wall_s, lingers=place.give_up)
             if child is not None:
                 self._reserve.give_back(child)
@@ -256,7 +223,7 @@ class WorkerPool:
     def _work(
         self,
         child: WorkerProcess | None,
-        item: _Item,
+        item: Item,
         *,
         cpu_s: float,
         wall_s: float,
@@ -273,7 +240,7 @@ class WorkerPool:
             self._busy_s += self._last_worked - started
         return outcome
 
-    def _take(self, lane: str) -> _Item | None:
+    def _take(self, lane: str) -> Item | None:
         """The next item whose caller still waits; None when closing and nothing is left that could come here."""
         queue = self._queues[lane]
         with self._lock:
@@ -294,16 +261,18 @@ class WorkerPool:
             self._places += 1
             self._changed["fast"].notify()
 
-    def _settle(self, item: _Item, outcome: Outcome) -> None:
+    def _settle(self, item: Item, outcome: Outcome) -> None:
         call = item.call
         item.tries += 1
-        again = isinstance(outcome, Failure) and _may_try_again(item, outcome)
+        again = isinstance(outcome, Failure) and item.may_try_again(outcome)
         if isinstance(outcome, Failure):
             outcome = replace(outcome, tries=item.tries, own_doing=item.own_failures > 1)
         with self._lock:
             self._working -= 1
             if self._closing:
                 self._wake_all()
+            if again and item.own_failures:
+                self._overran[item.digest] = None
             if again and not call.over:
                 item.entry = self._queues["slow"].push(item.caller, item, 1)
                 self._changed["slow"].notify()
@@ -330,12 +299,3 @@ class WorkerPool:
                 child.kill()
                 raise OSError("a worker process failed its rehearsal")
         return child
-
-
-def _may_try_again(item: _Item, failure: Failure) -> bool:
-    """Notes the failure with the item. An item is past its own limits twice before that is held against it; what befell
-    it is tried again too, though not forever: where children are killed one after the other, more are no help."""
-    if failure.kind in _OWN:
-        item.own_failures += 1
-        return item.own_failures < 2
-    return item.tries < _TRIES.get(failure.kind, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from rewright.service.core.admission import Admission, Load
-from rewright.service.errors import DeadlineExceeded, Overloaded, ScorerUnavailable
+from rewright.service.errors import Overloaded, ScorerUnavailable
 
 
 def admission(bound=1000, waiting_bytes=100):
@@ -95,9 +95,21 @@ def test_a_deadline_that_cannot_be_kept_is_refused_at_once():
     with pytest.raises(Overloaded, match="allowed") as refused:
         door.admit(["nll"], 200, seconds=3)
     assert refused.value.retry_after >= 1
-    with pytest.raises(DeadlineExceeded, match="X-Deadline-Ms"):
-        door.admit(["nll"], 390, seconds=3)
     with door.admit(["nll"], 10, seconds=3):
+        pass
+
+
+def test_what_is_too_large_for_its_deadline_even_alone_is_let_in_while_its_turn_comes_in_time():
+    """It gets what is finished by then; refused, it would be as large at the next try."""
+    door = admission(bound=10_000)
+    clock = Clock()
+    door.loads["nll"] = busy_load(clock, inside=400, bound=10_000)  # 100 a second
+    with pytest.raises(Overloaded):
+        door.admit(["nll"], 390, seconds=3.5)
+    with door.admit(["nll"], 600, seconds=5):
+        pass
+    door.loads["nll"].leave(400, scored=False)
+    with door.admit(["nll"], 600, seconds=1):
         pass
 
 

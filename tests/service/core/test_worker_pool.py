@@ -141,6 +141,21 @@ def test_poison_does_not_queue_before_the_innocent() -> None:
         asyncio.run(both())
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.5, "spun"), (9.0, None)])
+def test_what_overran_its_first_try_has_no_other_when_it_is_asked_again(seconds: float, told: str | None) -> None:
+    with pool(workers=1, cpu_s=1.5, first_try_s=0.2) as opened:
+        tries = []
+        for _ in range(2):
+            before = opened.state().batches
+            (outcome,) = run(opened, ["spin", seconds])
+            tries.append(opened.state().batches - before)
+            if told is None:
+                assert isinstance(outcome, Failure) and outcome.own_doing and outcome.tries == 2
+            else:
+                assert outcome == Value(told)
+        assert tries == [2, 1]
+
+
 def test_an_item_that_lingers_gives_up_its_place() -> None:
     """One place, two items that use nearly the whole first try: a third is answered before either."""
     with pool(cpu_s=5.0, first_try_s=5.0) as opened:
