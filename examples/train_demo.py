@@ -9,6 +9,7 @@ The embedded judge is too small to judge, so what is learned here is of no use; 
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import time
 from pathlib import Path
 
 import httpx
-from service_process import QUIET, running_service
+from service_process import QUIET
+
+from rewright.trainer.runs.own_service import own_service
 
 HERE = Path(__file__).resolve().parent
 POOL = HERE.parent.parent / "shared" / "data" / "train_pool.jsonl"
@@ -28,7 +31,9 @@ def main() -> int:
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="rewright-train-demo-")) / "run"
     started = time.monotonic()
     print(f"the run folder is {output}", flush=True)
-    with running_service() as url:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with own_service(output.with_name("service.log"), QUIET) as url:
         status = _train(url, output)
         if status:
             sys.exit(status)

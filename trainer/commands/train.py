@@ -27,10 +27,17 @@ def add_grpo(methods: "Commands") -> None:
     parser = methods.add_parser(
         "grpo",
         help="GRPO with LoRA on the service's gated reward",
-        description="Train the rewriting agent. The service must be up: see reward.base_urls of the recipe. "
+        description="Train the rewriting agent. The service must be up: see reward.base_urls of the recipe, or "
+        "--serve. "
         "On several GPUs: torchrun --nproc-per-node N -m rewright.trainer grpo --config FILE",
     )
     add_recipe(parser, example="training.group_size=4")
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="start a reward service for this run on this machine, with the recipe's backbone as π0, and end it with "
+        "the run; what the environment sets (REWRIGHT_…) it takes. Its log is OUTPUT.service.log",
+    )
     parser.set_defaults(run=run_grpo)
 
 
@@ -76,7 +83,13 @@ def run_grpo(options: argparse.Namespace) -> int:
         recipe = load_recipe(options.config, options.set)
         from rewright.trainer.grpo.train import train
 
-        return train(recipe, resume=options.resume)
+        if not options.serve:
+            return train(recipe, resume=options.resume)
+        from rewright.trainer.runs.own_service import own_service, settings_for
+
+        log_file = Path(f"{Path(recipe.keeping.output).expanduser()}.service.log")
+        with own_service(log_file, settings_for(recipe)) as url:
+            return train(recipe.served_at(url), resume=options.resume)
 
     return run_reporting(run)
 

@@ -65,9 +65,8 @@ def adapter_share(model: Any) -> float | None:
 
 def _adapted(model: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]]:
     """For each matrix with an active adapter: itself, A, B and their scaling."""
-    for module in model.modules():
-        if not isinstance(module, LoraLayer):
-            continue
+    adapted: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    for module in adapted:
         for name in module.active_adapters:
             if name in module.lora_A:
                 yield (

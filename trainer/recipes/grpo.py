@@ -100,6 +100,10 @@ class GrpoRecipe(Block):
             raise ValueError("rollouts.engine is vllm but backbone.device is cpu; use engine transformers there")
         return self
 
+    def served_at(self, url: str) -> Self:
+        """The same, with its service there."""
+        return self.model_copy(update={"reward": self.reward.model_copy(update={"base_urls": (url,)})})
+
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> GrpoRecipe:
     """A recipe of Stage I; see `rewright.trainer.recipes.loader`. Raises `RecipeError` naming every wrong key."""
