@@ -123,7 +123,9 @@ def test_logs_are_json_lines_without_texts(dev):
     candidates(reward(dev["reward"], {"groups": [group]}))
     for pod in dev.values():
         lines = pod.log().splitlines()
-        assert lines and all("message" in json.loads(line) for line in lines), pod.name
+        others = [(place, line) for place, line in enumerate(lines) if not line.startswith("{")]
+        assert lines and not others, (pod.name, others, lines[-20:])
+        assert all("message" in json.loads(line) for line in lines), pod.name
         assert "the-text-of" not in pod.log()
 
 

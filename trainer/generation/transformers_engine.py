@@ -1,10 +1,11 @@
-"""Decoding with transformers: one batch after another, each padded on the left and written until its last answer ends.
+"""Decoding in this process: one batch after another, packed (`rewright.trainer.generation.packed_way`), or where that
+does not suit the model with transformers' `generate`, padded on the left and written until the last answer ends.
 
 Promises: the batches are those of the source, so that the same batches give the same texts (float32, same machine); a
 batch that does not fit into the device's memory is halved until it does; an answer ends at its own row's limit,
 whatever its neighbours' prompts are.
 
-Not covered: continuous batching, speculation, models spread over several devices.
+Not covered: rows replaced across batches, speculation, models spread over several devices.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,15 @@ from rewright.service.models.errors import first_line
 from rewright.service.models.locating import Located
 from rewright.trainer.errors import BackboneError
 from rewright.trainer.generation.base import Answered, Asked, BusyTime, Decoding, Source, seed_of
-from rewright.trainer.models.policy import context_window, device_of, dtype_of, load_model, load_tokenizer
+from rewright.trainer.generation.packed_way import PackedWay
+from rewright.trainer.models.policy import (
+    context_window,
+    device_of,
+    dtype_of,
+    load_model,
+    load_tokenizer,
+    without_adapter,
+)
 from rewright.trainer.recipes.blocks import Backbone
 
 if TYPE_CHECKING:
@@ -51,6 +60,7 @@ class TransformersEngine:
         self._model = model.requires_grad_(False).eval().to(self._device)
         # Whatever `generate` is not told it takes from the model's own defaults: there shall be none.
         self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        self._way = PackedWay(without_adapter(self._model))
         self._busy = BusyTime()
 
     @property
@@ -113,12 +123,19 @@ class TransformersEngine:
     @torch.inference_mode()
     def _write(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
         """New ids without the end of turn, and whether it came, a prompt. prompts: (B, ≤ T) ids; room: (B,) tokens."""
+        d = self._decoding
+        if d.temperature > 0:
+            torch.manual_seed(seed_of(d.seed, prompts))
+        written = self._way.write(prompts, room, self._stop, temperature=d.temperature, top_p=d.top_p)
+        if written is not None:
+            return [self._cut(each.ids) for each in written]
+        return self._generate(prompts, room)
+
+    def _generate(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
         longest = max(map(len, prompts))
         pad = int(self._tokenizer.pad_token_id)
         ids_BT = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in prompts], device=self._device)
         mask_BT = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=self._device)
-        if self._decoding.temperature > 0:
-            torch.manual_seed(seed_of(self._decoding.seed, prompts))
         out_BT = self._model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,

@@ -16,9 +16,11 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rewright.service.models.forward.choose import CANNOT
 from rewright.trainer.grpo.agreement import Agreement, measured
+from rewright.trainer.grpo.packed_rollouts import PackedRollouts
 from rewright.trainer.grpo.rendered_prompts import RenderedPrompts
 from rewright.trainer.grpo.shared_prompt import PerToken, SharedPrompt
 from rewright.trainer.grpo.whole_groups import read_rows, with_whole_groups
+from rewright.trainer.models.policy import without_adapter
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class SharedPromptTrainer(GRPOTrainer):
         """None until measured."""
         models = [self.accelerator.unwrap_model(each) for each in (self.model, self.ref_model) if each is not None]
         try:
-            self._prompts = SharedPrompt([_without_adapter(model) for model in models])
+            self._prompts = SharedPrompt([without_adapter(model) for model in models])
         except CANNOT as error:
             self._go_on_unshared(f"this model cannot be packed: {error}")
 
@@ -121,9 +123,5 @@ class SharedPromptTrainer(GRPOTrainer):
             log.warning("prompts are computed for every response anew, in TRL's own, slower way: %s", reason)
 
 
-class RewriterTrainer(RenderedPrompts, SharedPromptTrainer):
+class RewriterTrainer(RenderedPrompts, PackedRollouts, SharedPromptTrainer):
     """What Stage I trains with: prompts once per group, rendered and ended as the service scores them."""
-
-
-def _without_adapter(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -9,7 +9,7 @@ Not covered: quantised training, adapters of other people as a start.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rewright.service.models import locating
 from rewright.service.models.chat_format import ChatFormat
@@ -95,6 +95,11 @@ def lora_config(lora: Lora) -> "LoraConfig":
     return LoraConfig(
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
     )
+
+
+def without_adapter(model: Any) -> Any:
+    """The model inside PEFT's wrapper, its adapted layers still in it; another model as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @contextmanager

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 START_S = 600.0
 """Models are loaded, and unpacked the first time."""
 _END_S = 30.0
+_AGAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _QUIET = {"TQDM_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work."""
@@ -72,10 +73,14 @@ def own_service(log_file: Path, settings: Mapping[str, str]) -> Iterator[str]:
 
     def watch() -> None:
         process.wait()
-        if not ending.is_set():
-            lost.set()
-            # Whatever the run is at, waiting for a reward above all, it must not go on waiting.
+        if ending.is_set():
+            return
+        lost.set()
+        # Whatever the run is at, waiting for a reward above all, it must not go on waiting. One that comes just before a
+        # system call does not interrupt it.
+        while not ending.is_set():
             signal.pthread_kill(main, signal.SIGINT)
+            ending.wait(_AGAIN_S)
 
     log.info("starting a reward service of this run's own at %s; its log is %s", url, log_file)
     try:
@@ -84,6 +89,7 @@ def own_service(log_file: Path, settings: Mapping[str, str]) -> Iterator[str]:
         log.info("the reward service is ready")
         yield url
     except BaseException as error:
+        ending.set()
         if lost.is_set() or process.poll() is not None:
             raise ServiceTrouble(
                 f"the reward service of this run ended by itself with status {process.returncode}. It said last:\n"

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
@@ -118,11 +118,29 @@ class _FlashPlan:
         return out_THD
 
 
-_running: ContextVar[Layers | None] = ContextVar("running", default=None)
+class Attends(Protocol):
+    """What attentions of this name are handed to while it is `running`."""
+
+    def attend(
+        self,
+        layer: Any,
+        query_HTD: torch.Tensor,
+        key_HTD: torch.Tensor,
+        value_HTD: torch.Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        cap: float | None,
+    ) -> torch.Tensor:
+        """Shape [T, H, D]. layer: its number; window: of how many ids, itself among them; cap: of scores, softly."""
+        ...
+
+
+_running: ContextVar[Attends | None] = ContextVar("running", default=None)
 
 
 @contextmanager
-def running(layers: Layers) -> Iterator[None]:
+def running(layers: Attends) -> Iterator[None]:
     """Every attention of this name inside belongs to that pack."""
     token = _running.set(layers)
     try:
@@ -144,7 +162,7 @@ def _attention(  # noqa: PLR0917 - transformers calls it like this
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """In the form that transformers calls: [1, H, T, D] in, [1, T, H, D] out."""
-    layers: Layers | None = more.get(KEYWORD) or _running.get()
+    layers: Attends | None = more.get(KEYWORD) or _running.get()
     masked = attention_mask is not None and attention_mask.numel() > 0
     changed = more.get("dropout") or any(more.get(name) is not None for name in _CHANGES_SCORES)
     if layers is None or masked or changed:

@@ -1,0 +1,42 @@
+"""Rollouts of TRL's GRPO trainer with each prompt read once per group (`rewright.trainer.generation.packed_way`).
+
+Promises: the sampling that TRL was configured for; where that asks for more than temperature and top_p, where vLLM or
+transformers' continuous batching generates, or weights are cut over processes, TRL's own code does it, as it does for a
+model that cannot be written with so, which is said once.
+"""
+
+from typing import Any
+
+from rewright.trainer.generation.packed_way import PackedWay
+from rewright.trainer.models.policy import without_adapter
+
+
+class PackedRollouts:
+    """In front of TRL's `GRPOTrainer` among the bases of a trainer."""
+
+    _way: PackedWay | None = None
+
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, *more: Any, **named: Any) -> Any:
+        me: Any = self
+        if images is None and _is_plain(me):
+            if self._way is None:
+                self._way = PackedWay(without_adapter(me.accelerator.unwrap_model(me.model)))
+            written = self._way.write(
+                prompt_ids,
+                [me.max_completion_length] * len(prompt_ids),
+                me.eos_token_ids,
+                temperature=me.temperature,
+                top_p=me.top_p,
+            )
+            if written is not None:
+                return [each.ids for each in written], None
+        parent: Any = super()
+        return parent._generate_single_turn(prompt_ids, images, *more, **named)
+
+
+def _is_plain(trainer: Any) -> bool:
+    cut = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    other = trainer.use_vllm or trainer.use_transformers_continuous_batching
+    asked = trainer.args
+    further = asked.generation_kwargs or asked.top_k or asked.min_p is not None or asked.repetition_penalty != 1.0
+    return not (cut or other or further)
