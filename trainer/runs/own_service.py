@@ -76,8 +76,8 @@ def own_service(log_file: Path, settings: Mapping[str, str]) -> Iterator[str]:
         if ending.is_set():
             return
         lost.set()
-        # Whatever the run is at, waiting for a reward above all, it must not go on waiting. One that comes just before a
-        # system call does not interrupt it.
+        # Whatever the run is at, waiting for a reward above all, it must not go on waiting. A signal that comes just
+        # before a system call does not interrupt it.
         while not ending.is_set():
             signal.pthread_kill(main, signal.SIGINT)
             ending.wait(_AGAIN_S)
