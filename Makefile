@@ -107,7 +107,8 @@ chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py
 
-bench-grpo: $(STAMP)      ## the train part of a GRPO step, TRL's own and ours: tokens, seconds, memory, gradients
+bench-grpo: $(STAMP)      ## the parts of a GRPO step: rollouts of three engines; the train part, TRL's own and ours
+	$(PY) tests/bench/rollouts.py
 	$(PY) tests/bench/grpo.py
 
 check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
