@@ -75,8 +75,11 @@ class AsyncRendezvous:
         problem: str | None = None,
         reference: str | None = None,
         answer: str | None = None,
+        again: bool = False,
     ) -> MemberAnswer:
         """The member's answer. group: a key that no other group ever has; member: a key that a repeat has too.
+
+        again: the group's key comes again, and the member's never does.
 
         Raises `InvalidRequest` and what else the service refuses, `DeadlineExceeded` where nobody answered in time.
         """
@@ -91,6 +94,7 @@ class AsyncRendezvous:
                 answer=answer,
                 candidate=candidate,
                 rule=self._rule,
+                again=again,
             )
         except ValidationError as error:
             raise InvalidRequest(first_fix(error)) from None
@@ -131,7 +135,9 @@ async def _answered(
         for url in (urls[0], *urls):
             left = ends - time.monotonic()
             try:
-                response = await _posted(http, url, asked, left=left, seconds=min(piece_s, left))
+                # The last piece holds the group's deadline, at which the answer is stated.
+                seconds = piece_s if left - piece_s > 4 * MARGIN_S else left
+                response = await _posted(http, url, asked, left=left, seconds=seconds)
             except (httpx.TransportError, TimeoutError) as error:
                 trouble, may_pass = ScorerUnavailable(f"{url}: {type(error).__name__}"), True
                 continue

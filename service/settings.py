@@ -66,7 +66,9 @@ class RendezvousSettings(Block):
         description="A group whose members come one a call is settled so long after its first, whole or not.",
     )
     members: int = Field(65_536, ge=1, description="Members that wait for their groups; more are refused (429).")
-    remembered: int = Field(200_000, ge=0, description="Answers kept for repeated calls.")
+    remembered: int = Field(
+        200_000, ge=0, description="Settled groups kept for repeated calls; of keys that come again, members."
+    )
     remember_s: float = Field(900.0, ge=0, le=86_400, allow_inf_nan=False, description="How long each is kept.")
 
 

@@ -32,7 +32,11 @@ class LobbyState(Collector):
         lobby = self._lobby
         yield GaugeMetricFamily("rewright_rendezvous_groups", "Groups not settled yet.", lobby.waiting)
         yield GaugeMetricFamily("rewright_rendezvous_members", "Members that wait in them.", lobby.members)
-        yield GaugeMetricFamily("rewright_rendezvous_remembered", "Answers kept for repeats.", lobby.remembered)
+        yield GaugeMetricFamily(
+            "rewright_rendezvous_remembered",
+            "Settled groups kept for repeats; of keys that come again, members.",
+            lobby.remembered,
+        )
         outcomes = CounterMetricFamily(
             "rewright_rendezvous",
             "Groups by outcome (whole, incomplete_group, turned_away, an error); calls that were repeated or late.",

@@ -5,7 +5,7 @@
   also one that comes later, is told `incomplete_group`, which is no reward and no number.
 - Failures that may pass are scored again, the group as a whole, until the deadline; callers see the last result.
 - Callers may leave: their member stays, and a repeat finds it.
-- Memory is bounded: members that wait by `rendezvous.members` and by `limits.waiting_mb`, settled groups by
+- Memory is bounded: members that wait by `rendezvous.members` and by `limits.waiting_mb`, what is settled by
   `rendezvous.remembered` and `rendezvous.remember_s`. Settled groups hold no text.
 - At the end of the process groups that are not whole are told at once to go elsewhere; those that are, are answered.
 
@@ -50,6 +50,8 @@ class Lobby:
         self._most_remembered = remembered
         self._remember_s = remember_s
         self._rooms: dict[str, Room] = {}
+        self._inside: dict[int, Room] = {}
+        self._seats: dict[tuple[str, str], Room] = {}
         self._settled: dict[str, Settled] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.members = 0
@@ -60,7 +62,7 @@ class Lobby:
     @property
     def waiting(self) -> int:
         """Groups that are not settled."""
-        return len(self._rooms)
+        return len(self._inside)
 
     async def join(self, member: Member) -> MemberAnswer:
         """The member's answer, once its group is settled. Cancelled, it leaves the member in its group.
@@ -68,10 +70,10 @@ class Lobby:
         Raises `InvalidRequest` for a member that cannot be of its group, `Overloaded` where too many wait,
         `ScorerUnavailable` while the process ends, and what scoring the group raised.
         """
-        if (settled := self._settled.get(member.group)) is not None:
+        if (settled := self._settled.get(_remembered_as(member))) is not None:
             self.outcomes["repeated" if member.member in settled.answers else "late"] += 1
             return settled.answer(member) or _alone(member, len(settled.texts))
-        room = self._rooms.get(member.group)
+        room = self._seats.get((member.group, member.member)) or self._rooms.get(member.group)
         if room is not None and room.holds(member):
             self.outcomes["repeated"] += 1
         else:
@@ -80,7 +82,7 @@ class Lobby:
 
     def close(self) -> None:
         """Take no more; groups that are not whole are told to go elsewhere."""
-        for room in list(self._rooms.values()):
+        for room in list(self._inside.values()):
             if not room.whole.is_set():
                 self._leave(room)
                 self.outcomes["turned_away"] += 1
@@ -99,6 +101,10 @@ class Lobby:
         if room is None:
             room = self._opened(member)
         room.add(member, size)
+        self._seats[member.group, member.member] = room
+        if member.again and room.whole.is_set():
+            # The next with this key begins a group of its own.
+            del self._rooms[member.group]
         self.members += 1
         return room
 
@@ -107,7 +113,7 @@ class Lobby:
         room = Room(member, loop.time() + (member.deadline_s or self._deadline_s), loop.create_future())
         # Nobody may be there any more to hear of an error.
         room.answers.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._rooms[member.group] = room
+        self._rooms[member.group] = self._inside[id(room)] = room
         task = loop.create_task(self._run(room))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -130,7 +136,8 @@ class Lobby:
         if room.answers.done():
             return
         self.outcomes["whole" if settled.whole else INCOMPLETE] += 1
-        self._remember(room.first.group, settled)
+        for member in room.members.values():
+            self._remember(_remembered_as(member), settled)
         room.answers.set_result(settled)
 
     async def _scored(self, room: Room) -> Settled:
@@ -164,13 +171,19 @@ class Lobby:
         return Settled(room.shared, _texts(room), answers, whole=False)
 
     def _leave(self, room: Room) -> None:
-        if self._rooms.pop(room.first.group, None) is not None:
+        if self._inside.pop(id(room), None) is not None:
+            if self._rooms.get(room.first.group) is room:
+                del self._rooms[room.first.group]
+            for key in room.members:
+                del self._seats[room.first.group, key]
             self._admission.release(room.bytes)
             self.members -= len(room.members)
 
     def _remember(self, key: str, settled: Settled) -> None:
+        if key in self._settled:
+            return
         self._settled[key] = settled
-        self.remembered += len(settled.answers)
+        self.remembered = len(self._settled)
         while self.remembered > self._most_remembered:
             self._forget(next(iter(self._settled)))
         asyncio.get_running_loop().call_later(self._remember_s, self._forget, key, settled)
@@ -179,7 +192,11 @@ class Lobby:
         settled = self._settled.get(key)
         if settled is not None and (only is None or settled is only):
             del self._settled[key]
-            self.remembered -= len(settled.answers)
+            self.remembered = len(self._settled)
+
+
+def _remembered_as(member: Member) -> str:
+    return f"{member.group}\0{member.member}" if member.again else member.group
 
 
 def _settled(room: Room, answer: RewardAnswer) -> Settled:

@@ -22,7 +22,9 @@ def digest(*parts: object) -> Digest:
 
 def shared_of(member: Member) -> Digest:
     """Of all that members of one group agree in."""
-    return digest(member.size, member.problem, member.reference, member.answer, member.rule.model_dump_json())
+    return digest(
+        member.size, member.again, member.problem, member.reference, member.answer, member.rule.model_dump_json()
+    )
 
 
 def size_of(member: Member) -> int:

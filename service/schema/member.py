@@ -28,6 +28,11 @@ class Member(Asked):
     answer: str | None = None
     candidate: Text = Field(description="The rewrite, or chat messages, of which the last by the assistant counts.")
     rule: Rule = Rule()
+    again: bool = Field(
+        False,
+        description="The group's key comes again, such as every epoch: whoever has a new `member` key joins the group "
+        "that is filling, or begins the next. `member` keys are then never used again.",
+    )
     deadline_s: float | None = Field(
         None,
         gt=0,

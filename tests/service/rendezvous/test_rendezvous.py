@@ -218,6 +218,17 @@ def test_many_callers_two_gateways_and_one_of_them_dies(tmp_path):
         assert gauge(survivor, "rewright_rendezvous_groups") == gauge(survivor, "rewright_rendezvous_members") == 0
 
 
+def test_a_key_that_comes_again_fills_one_group_after_another(server):
+    texts = [*TEXTS, *TEXTS[::-1]]
+    bodies = [{**members("again", [text] * 4)[0], "member": f"u{k}", "again": True} for k, text in enumerate(texts)]
+    responses = post_all(server.url, [*bodies[:4], *bodies[4:], *bodies])
+    answers = [r.json() for r in responses]
+    assert {r.status_code for r in responses} == {200} and answers[:8] == answers[8:]
+    assert None not in [answer["candidate"]["total"] for answer in answers]
+    assert httpx.post(server.url + PATH, json=bodies[3]).json() == answers[3]
+    assert gauge(server, "rewright_rendezvous_members") == 0
+
+
 def test_away_is_an_error_and_no_number():
     with pytest.raises(DeadlineExceeded, match="in time"):
         Rendezvous(f"http://127.0.0.1:{free_port()}", deadline_s=1.5).reward(**members("away")[0])
