@@ -31,9 +31,10 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # Peers run in environments of their own: what they pin must not reach the service.
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
+TRAINERS := build/trainers
 
-.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
-  constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
+.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
+  check-llama-factory format constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
   soak-serving chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
@@ -126,6 +127,18 @@ bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed 
 
 test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU build)
 	VLLM_PYTHON=$(abspath $(VLLM)) $(PY) -m pytest -m slow tests/service/scorers/test_nll_vllm.py tests/vllm
+
+test-trainers: $(STAMP) $(TRAINERS)/ms_swift/.done $(TRAINERS)/verl/.done $(TRAINERS)/openrlhf/.done  ## trainers' own code
+	TRAINERS=$(abspath $(TRAINERS)) $(PY) -m pytest -m slow tests/trainers -n0 -rA --show-capture=stdout
+
+$(TRAINERS)/ms_swift/.done: PACKAGES := ms-swift==4.6.0 trl==0.24.0
+$(TRAINERS)/verl/.done: PACKAGES := verl==0.9.1
+$(TRAINERS)/openrlhf/.done: PACKAGES := aiohttp
+$(TRAINERS)/%/.done:
+	$(PYTHON) -m venv $(@D)
+	$(UV) pip install -q --python $(@D)/bin/python $(TORCH) httpx pydantic $(PACKAGES)
+	$(if $(findstring openrlhf,$@),$(UV) pip install -q --python $(@D)/bin/python --no-deps openrlhf==0.11.2)
+	touch $@
 
 $(LM_EVAL):
 	$(PYTHON) -m venv build/lm-eval

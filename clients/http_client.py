@@ -81,7 +81,8 @@ class _OfLoop:
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """The machine's certificates."""
     # Loading the certificates takes longer than a small request; once a process is enough.
     return httpx.create_ssl_context()
 
@@ -234,7 +235,7 @@ class AsyncRewardClient:
                 headers=self._headers,
                 # The transport keeps the time of an exchange itself; a dead host is found out sooner.
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
-                verify=_tls(),
+                verify=tls(),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
             )
             mine = self._loops[loop] = _OfLoop(pool, asyncio.Semaphore(self._concurrency))

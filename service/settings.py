@@ -57,6 +57,21 @@ class CacheSettings(Block):
     )
 
 
+class RendezvousSettings(Block):
+    deadline_s: float = Field(
+        100.0,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="A group whose members come one a call is settled so long after its first, whole or not.",
+    )
+    members: int = Field(65_536, ge=1, description="Members that wait for their groups; more are refused (429).")
+    remembered: int = Field(
+        200_000, ge=0, description="Settled groups kept for repeated calls; of keys that come again, members."
+    )
+    remember_s: float = Field(900.0, ge=0, le=86_400, allow_inf_nan=False, description="How long each is kept.")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -93,6 +108,7 @@ class Settings(BaseSettings):
     probe_after_s: float = Field(30.0, gt=0, description="A scorer idle for longer is probed when readiness is asked.")
     limits: LimitSettings = Field(default_factory=LimitSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    rendezvous: RendezvousSettings = Field(default_factory=RendezvousSettings)
     only: str | None = Field(
         None,
         description="A scorer that works here alone, as in a pod of its own; the others' blocks then count as off.",

@@ -51,7 +51,8 @@ class RewardFunction:
     """num_generations: TRL's own, K; rule: λs and variant (eq. 3); patience_s: see the module.
 
     whole_groups: when one member of a group could not be scored, give the whole group None instead of comparing the
-    others among themselves. Other options are those of `AsyncRewardClient`.
+    others among themselves. columns: names of the data set's columns, where they are not `problem`, `reference` and
+    `answer`. Other options are those of `AsyncRewardClient`.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class RewardFunction:
         rule: Rule | Mapping[str, Any] | None = None,
         patience_s: float = 600.0,
         whole_groups: bool = False,
+        columns: Mapping[str, str] | None = None,
         name: str = "rewright",
         **client_options: Any,
     ) -> None:
         if num_generations < 1:
             raise InvalidRequest(f"num_generations must be at least 1, not {num_generations}")
+        self._columns = mapped_columns(columns)
         self.__name__ = name
         self._num_generations = num_generations
         self._rule = parsed_rule(rule)
@@ -87,12 +90,9 @@ class RewardFunction:
         *,
         prompts: Sequence[Any],
         completions: Sequence[str | Messages | None],
-        problem: Sequence[str] | None = None,
-        reference: Sequence[str] | None = None,
-        answer: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
-        **_: Any,
+        **given: Any,
     ) -> list[float | None]:
         """One total per completion, in order; None where there is none.
 
@@ -100,8 +100,9 @@ class RewardFunction:
         longer than the patience, that refuses, or that could score nothing of this call.
         """
         size = len(completions)
-        problems, references = _column("problem", problem, size), _column("reference", reference, size)
-        answers = _column("answer", answer, size, optional=True)
+        named = {field: (name, given.get(name)) for field, name in self._columns.items()}
+        problems, references = _column(*named["problem"], size), _column(*named["reference"], size)
+        answers = _column(*named["answer"], size, optional=True)
         _check_size("prompts", prompts, size)
         rollouts = [
             Rollout(key=(_frozen(p), x, y, a), problem=x, reference=y, answer=a, candidate=c)
@@ -177,6 +178,14 @@ class RewardFunction:
             raise ScorerUnavailable(
                 f"no candidate of this step could be scored in full {within}: {', '.join(sorted(away))}"
             )
+
+
+def mapped_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Where each field of a sample stands. Raises `InvalidRequest` for a field that there is not."""
+    fields = dict.fromkeys(("problem", "reference", "answer"))
+    if unknown := sorted(set(columns or {}) - set(fields)):
+        raise InvalidRequest(f"columns: {unknown[0]!r} is no field of a sample; there are {', '.join(fields)}")
+    return {field: (columns or {}).get(field, field) for field in fields}
 
 
 def text_of(completion: str | Messages | None) -> str:

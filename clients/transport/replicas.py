@@ -76,15 +76,12 @@ class Replicas:
     """
 
     def __init__(self, base_urls: str | Sequence[str], *, longest_pause_s: float) -> None:
-        given = [base_urls] if isinstance(base_urls, str) else list(base_urls)
-        if not given:
-            raise InvalidRequest("base_urls is empty; name at least one, such as http://127.0.0.1:8000")
         rest = Backoff(
             first_s=FIRST_REST_S,
             longest_s=min(LONGEST_REST_S, longest_pause_s),
             longest_asked_s=longest_pause_s / ASKED_JITTER,
         )
-        self._all = [Replica(_checked(url), rest) for url in given]
+        self._all = [Replica(url, rest) for url in base_urls_of(base_urls)]
         self._turn = random.randrange(len(self._all))
 
     def next(self, *, but: Collection[Replica] = ()) -> Replica | None:
@@ -104,6 +101,14 @@ class Replicas:
         """Seconds until the first replica beside those wakes; 0 while one is awake."""
         ends = [replica.rests_until for replica in self._all if replica not in but]
         return max(0.0, min(ends) - time.monotonic())
+
+
+def base_urls_of(base_urls: str | Sequence[str]) -> list[str]:
+    """One or several addresses, each without a slash at its end. Raises `InvalidRequest` for what is none."""
+    given = [base_urls] if isinstance(base_urls, str) else list(base_urls)
+    if not given:
+        raise InvalidRequest("base_urls is empty; name at least one, such as http://127.0.0.1:8000")
+    return [_checked(url) for url in given]
 
 
 def _checked(text: str) -> str:

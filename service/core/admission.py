@@ -134,7 +134,17 @@ class Admission:
         self.loads = {name: Load(bound) for name, bound in bounds.items()}
         self.closing = False
         self.bytes_inside = 0
+        self._told_of_closing: list[Callable[[], None]] = []
         self._waiting_bytes = waiting_bytes
+
+    def on_closing(self, told: Callable[[], None]) -> None:
+        """Have it called, on the event loop, once the door is closed."""
+        self._told_of_closing.append(told)
+
+    def tell_of_closing(self) -> None:
+        """Whoever closed the door calls it, on the event loop."""
+        for told in self._told_of_closing:
+            told()
 
     def check_open(self, names: Iterable[str], *, seconds: float) -> None:
         """Raise what a request would meet whatever it holds, before its body costs anything."""

@@ -14,11 +14,16 @@ from rewright.service.core.admission import Admission
 from rewright.service.core.redaction import redacted
 from rewright.service.errors import ScorerUnavailable, Unauthorized
 from rewright.service.http import error_responses
+from rewright.service.http.answering import Answering
 from rewright.service.http.auth import Keys, caller_with
+from rewright.service.http.endpoints import Endpoints
+from rewright.service.http.member_routes import lobby_of, member_routes, sample_schema
 from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
+from rewright.service.schema.flat import FlatRequest
+from rewright.service.schema.member import Member
 from rewright.service.scorers.base import Scorers, troubles_elsewhere, warnings
 from rewright.service.settings import Settings
 
@@ -45,15 +50,22 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
     keys = Keys(settings.api_keys, settings.api_keys_file)
     app.state.admission = admission
     error_responses.install(app)
-    app.include_router(scoring_routes(settings, scorers, admission, metrics, caller_with(keys)))
-    app.include_router(_operations(settings, scorers, admission, metrics, keys))
+    endpoints = Endpoints(settings.specs, scorers, metrics, overlap=settings.overlaps)
+    answering = Answering(settings, endpoints, admission, metrics)
+    lobby = lobby_of(answering)
+    metrics.show_lobby(lobby)
+    app.state.lobby = lobby
+    app.include_router(scoring_routes(answering, caller_with(keys)))
+    app.include_router(member_routes(answering, lobby, caller_with(keys)))
+    app.include_router(_operations(answering, scorers, keys))
     app.add_middleware(RequestRecord, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def _operations(settings: Settings, scorers: Scorers, admission: Admission, metrics: Metrics, keys: Keys) -> APIRouter:
+def _operations(answering: Answering, scorers: Scorers, keys: Keys) -> APIRouter:
     router = APIRouter(tags=["operations"])
+    settings, admission, metrics = answering.settings, answering.admission, answering.metrics
     readiness = Readiness(scorers, probe_after_s=settings.probe_after_s)
 
     @router.get(
@@ -69,6 +81,7 @@ def _operations(settings: Settings, scorers: Scorers, admission: Admission, metr
             "scorers": {s.name: redacted(s.describe()) for s in scorers},
             "warnings": warnings(scorers),
             "troubles": troubles_elsewhere(scorers),
+            "sample_schema": sample_schema(answering),
             "settings": redacted(shown) | {"api_keys": len(keys.now())},
         }
 
@@ -99,7 +112,7 @@ def _operations(settings: Settings, scorers: Scorers, admission: Admission, metr
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description plus the request model, which the scoring routes parse from raw bytes themselves."""
+    """FastAPI's description plus the request models, which the scoring routes parse from raw bytes themselves."""
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title,
@@ -108,8 +121,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
         )
-        request = schema.ScoreRequest.model_json_schema(ref_template=REQUEST_REF.replace("ScoreRequest", "{model}"))
         components = described["components"]["schemas"]
-        components |= request.pop("$defs") | {"ScoreRequest": request}
+        for model in (schema.ScoreRequest, Member, FlatRequest):
+            request = model.model_json_schema(ref_template=REQUEST_REF.replace("ScoreRequest", "{model}"))
+            components |= request.pop("$defs", {}) | {model.__name__: request}
         app.openapi_schema = described
     return app.openapi_schema

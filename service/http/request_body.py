@@ -10,9 +10,9 @@ Raises only `rewright.service.errors`; no message holds text of a problem, a ref
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
@@ -22,6 +22,7 @@ from rewright.service.http.request_life import body_read_by
 from rewright.service.schema import Group, ScoreRequest
 from rewright.service.settings import LimitSettings
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 AT_ONCE = 64 << 10
 """Bytes that are parsed on the event loop itself."""
 MOST_FIELDS = 64
@@ -98,12 +99,62 @@ async def parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
     return await asyncio.to_thread(_parse, body, limits)
 
 
-def _parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
+async def parsed_as(model: type[Parsed], body: bytes, limits: LimitSettings) -> Parsed:
+    """The body as another model than groups, within the same limits. Raises `TooLarge` or `InvalidRequest`."""
+    if len(body) <= AT_ONCE:
+        return _parsed_as(model, body, limits)
+    return await asyncio.to_thread(_parsed_as, model, body, limits)
+
+
+def _parsed_as(model: type[Parsed], body: bytes, limits: LimitSettings) -> Parsed:
+    content = _content(body)
+    _check_fields(content)
+    if isinstance(content, dict) and isinstance(rows := content.get("completions"), list):
+        check_candidates(len(rows), limits)
+    # No text is longer than the body that brought it.
+    if len(body) > limits.characters:
+        _check_text(content, limits)
+    return validated(model, content)
+
+
+def validated(model: type[Parsed], content: Any, *place: str) -> Parsed:
+    """The content as a model. Raises `InvalidRequest` naming the field, behind `place`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise _invalid([_place({**e, "loc": (*place, *e["loc"])}) for e in found]) from None
+
+
+def check_candidates(count: int, limits: LimitSettings) -> None:
+    """Raise `TooLarge` for more candidates than one request may hold."""
+    if count > limits.candidates:
+        raise _too_many("candidates", count, limits.candidates)
+
+
+def _content(body: bytes) -> Any:
     try:
         # Texts of candidates seldom come twice: a table of them would cost more than it saves.
-        content = from_json(body, cache_strings="keys")
+        return from_json(body, cache_strings="keys")
     except ValueError as error:
         raise _invalid([{"place": "body", "message": f"{_FIXES['json_invalid']}: {error}"}]) from None
+
+
+def _check_text(content: Any, limits: LimitSettings) -> None:
+    """Characters of all texts, wherever in the content they stand."""
+    characters, ahead = 0, [content]
+    while ahead:
+        value = ahead.pop()
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, dict | list):
+            ahead += value.values() if isinstance(value, dict) else value
+    if characters > limits.characters:
+        raise _too_many("characters", characters, limits.characters)
+
+
+def _parse(body: bytes, limits: LimitSettings) -> ScoreRequest:
+    content = _content(body)
     _check_fields(content)
     if isinstance(content, dict) and isinstance(content.get("groups"), list):
         _check_counts(content["groups"], limits)

@@ -49,6 +49,7 @@ class GracefulServer(uvicorn.Server):
 
     def _announce(self, number: int) -> None:
         log.info("%s: finishing %d candidates, taking no more", signal.Signals(number).name, self._inside())
+        self._admission.tell_of_closing()
         self._loop.call_later(self._leave_s, self._close)
 
     def _inside(self) -> int:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Summary, di
 
 from rewright.service.core.admission import Admission
 from rewright.service.ops.distribution import Distribution
+from rewright.service.ops.lobby_collector import Lobby, LobbyState
 from rewright.service.ops.scorer_collector import ScorerState
 from rewright.service.schema import GroupScores, RewardGroup, ScalarScored
 from rewright.service.scorers.base import Scorers
@@ -73,6 +74,10 @@ class Metrics:
         self._means = self._by_component("rewright_group_mean", "Mean in a group of at least two.")
         self._deviations = self._by_component("rewright_group_std", "Population deviation in a group of at least two.")
         self._registry.register(ScorerState(scorers, admission))
+
+    def show_lobby(self, lobby: Lobby) -> None:
+        """Show how full it is, and what became of its groups."""
+        self._registry.register(LobbyState(lobby))
 
     def _by_component(self, name: str, text: str) -> Distribution:
         bounds = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)

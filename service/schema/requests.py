@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, FiniteFloat, NonNegativeFloat, field_validator, model_validator
 
 from rewright.service.schema.base import Asked
+from rewright.service.schema.messages import Text
 
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Reasoning = Literal["judge", "checks", "off"]
@@ -21,7 +22,11 @@ class Group(Asked):
     )
     answer: str | None = Field(None, description="The gold final answer a*; absent: the final answer of `reference`.")
     # Told of its first wrong member alone: each error costs a hundred times what a small wrong member does.
-    candidates: list[str] = Field(min_length=1, fail_fast=True, description="K rewrites ỹ; K = 1 is allowed.")
+    candidates: list[Text] = Field(
+        min_length=1,
+        fail_fast=True,
+        description="K rewrites ỹ; K = 1 is allowed. Chat messages may stand for one (the last assistant text).",
+    )
     feasible: list[bool] | None = Field(
         None, fail_fast=True, description="/v1/diversity: which candidates are members of S_x⁺; absent: all of them."
     )

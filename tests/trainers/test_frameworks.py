@@ -1,0 +1,67 @@
+"""Frameworks' own released code calls us, each in an environment of its own: `make test-trainers`.
+
+Four members, all scored; one that cannot be; the service away; the service slower than the patience.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rewright.clients.http_client import RewardClient
+from tests.live_server import ROOT, free_port, serve_app
+from tests.plain_scorers import NEVER, plain_scorers
+
+ENVIRONMENTS = Path(os.environ.get("TRAINERS", ROOT / "build" / "trainers"))
+GOOD = ["nll=0.5 e=0", "nll=0.7 e=0.5", "ans=0", "nll=1.5 e=1"]
+ONE_FAILED = ["fail=bad_gold@verify", *GOOD[1:]]
+RUNS = ["ms_swift", "verl", "openrlhf"]
+SHORT = {"ms_swift": {"patience_s": 2}, "verl": {"patience_s": 2, "deadline_s": 2}}
+SHORT["openrlhf"] = SHORT["verl"]
+
+pytestmark = pytest.mark.slow
+
+
+def run(framework, url, cases, settings):
+    python = ENVIRONMENTS / framework / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"{framework} is not installed; make test-trainers does it")
+    script = ROOT / "tests" / "trainers" / f"{framework}_run.py"
+    ran = subprocess.run(
+        [python, script, url, json.dumps(cases), json.dumps(settings)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    told = json.loads(ran.stdout.splitlines()[-1])
+    for case, outcome in told.items():
+        print(framework, case, outcome)
+    return told
+
+
+@pytest.mark.parametrize("framework", RUNS)
+def test_rewards_and_advantages(framework):
+    with serve_app(plain_scorers()) as live:
+        with RewardClient(live.url, deadline_s=20) as client:
+            group = client.reward([{"problem": "p", "reference": "r", "candidates": GOOD}]).groups[0]
+        told = run(framework, live.url, {"all scored": GOOD, "one failed": ONE_FAILED}, {})
+    expected = [item.total for item in group.candidates]
+    assert told["all scored"]["rewards"] == pytest.approx(expected, abs=1e-5)
+    ranks = sorted(range(4), key=expected.__getitem__)
+    assert ranks == sorted(range(4), key=told["all scored"]["advantages"].__getitem__)
+    assert len(set(told["one failed"]["rewards"])) == 1 and told["one failed"]["advantages"] == [0.0] * 4
+
+
+@pytest.mark.parametrize("framework", RUNS)
+def test_a_service_that_is_away_or_too_slow_is_never_a_number_beside_others(framework):
+    away = run(framework, f"http://127.0.0.1:{free_port()}", {"away": GOOD}, SHORT[framework])["away"]
+    scorers = plain_scorers()
+    next(s for s in scorers if s.name == "judge").delay = NEVER
+    with serve_app(scorers) as live:
+        slow = run(framework, live.url, {"slow": GOOD}, SHORT[framework])["slow"]
+    for outcome in (away, slow):
+        assert "raised" in outcome or outcome["advantages"] == [0.0] * 4
