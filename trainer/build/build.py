@@ -4,6 +4,7 @@
     sdft           π0 with the fixed rewriting prompt
     mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft
     agent          a trained rewriter
+    select         K samples of π0 or of a rewriter, rewrites, self-solves or both; the best by the service's reward
 
 Promises: everything that can be wrong is looked at before the model is loaded; every check goes over HTTP; generation
 and scoring overlap; a build that was killed goes on with its next row, and in float32 with transformers ends with the
@@ -29,7 +30,7 @@ from rewright.trainer.build.corpus import BuildCorpus, stage_two
 from rewright.trainer.build.finish import Facts, diversity_of, finish
 from rewright.trainer.build.folder import BuildFolder
 from rewright.trainer.build.rows import as_line, row_of
-from rewright.trainer.build.stream import BuildStream, Settled, Step
+from rewright.trainer.build.stream import BuildStream, Round, Settled, Step
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import Generator, open_generator
@@ -54,7 +55,7 @@ class _Prepared:
     adapter: Path | None
     asking: Asking
     chat: ChatFormat
-    steps: list[Step]
+    rounds: list[Round]
     corpus: BuildCorpus
     part: range
     settings: dict[str, Any]
@@ -89,7 +90,7 @@ def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
     if shard is not None:
         folder = folder.shard(shard.folder)
     with folder.lock():
-        served = check_service(recipe.service.as_reward())
+        served = check_service(recipe.service.as_reward(recipe.selecting.rule if recipe.selecting else None))
         asking = (asking_in(adapter) if adapter is not None else None) or Asking(rewriting, served.rendering)
         prepared = _prepare(
             recipe, folder, served, asking, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
@@ -120,7 +121,9 @@ def _prepare(
     corpus = stage_two(recipe, folder.corpus, prompt=asking.prompt, chat=chat, located=located)
     block_size = _block_size(recipe)
     part = corpus.part(shard, block_size=block_size)
-    steps = _steps(recipe, rewriting=asking.prompt, solving=solving)
+    rounds = _rounds(recipe, rewriting=asking.prompt, solving=solving)
+    steps = [step for together in rounds for step in together]
+    select = {"select": recipe.selecting.model_dump(mode="json")} if recipe.selecting else {}
     settings = {
         "method": recipe.method,
         "success_only": recipe.success_only,
@@ -130,6 +133,7 @@ def _prepare(
         "prompts": {step.origin: step.prompt.sha256 for step in steps},
         "template": chat.describe(),
         "generation": recipe.generation.model_dump(mode="json") if steps else None,
+        **select,
         "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size, "block_size": block_size},
         "scorers": _scorers(served),
         "shard": list(shard) if shard is not None else None,
@@ -149,17 +153,21 @@ def _prepare(
         "corpus": corpus.data_hash,
     }
     log.info("%d samples of Stage II, left out: %s", corpus.size, corpus.left_out or "none")
-    return _Prepared(recipe, adapter, asking, chat, steps, corpus, part, settings, provenance, row_provenance)
+    return _Prepared(recipe, adapter, asking, chat, rounds, corpus, part, settings, provenance, row_provenance)
 
 
-def _steps(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Step]:
+def _rounds(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Round]:
+    if select := recipe.selecting:
+        both = Step("rewrite", rewriting, select.rewrites), Step("self_solve", solving, select.k - select.rewrites)
+        return [[step for step in both if step.draws]]
     rewrite = Step("rewrite", rewriting)
-    return {
+    rounds: dict[str, list[Round]] = {
         "sft": [],
-        "sdft": [rewrite],
-        "mind_the_gap": [Step("self_solve", solving), rewrite],
-        "agent": [rewrite],
-    }[recipe.method]
+        "sdft": [[rewrite]],
+        "mind_the_gap": [[Step("self_solve", solving)], [rewrite]],
+        "agent": [[rewrite]],
+    }
+    return rounds[recipe.method]
 
 
 def _block_size(recipe: BuildRecipe) -> int:
@@ -179,8 +187,9 @@ def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
     ids = (sample.id for sample in prepared.corpus.samples(prepared.part))
     origins = origins_in(folder.rows, ids)
     session = Session()
+    rule = recipe.selecting.rule.rule() if recipe.selecting else None
     with (
-        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward())) as (checks, loop),
+        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward()), rule=rule) as (checks, loop),
         RowFile(folder.rows) as rows,
     ):
         if rows.rows < len(prepared.part):
@@ -229,12 +238,12 @@ def _stream(
             rows.append(as_line(row) for row in made)
             passed += sum(row["origin"] != "reference" for row in made)
             session.rows += len(made)
-            bar.advance(len(made), note=f"yield {passed / rows.rows:.1%}" if prepared.steps and rows.rows else "")
+            bar.advance(len(made), note=f"yield {passed / rows.rows:.1%}" if prepared.rounds and rows.rows else "")
 
         under_way = generator.under_way if generator is not None else recipe.service.concurrency
         stream = BuildStream(
             prepared.corpus.samples(range(part.start + start, part.stop)),
-            prepared.steps,
+            prepared.rounds,
             checks,
             loop,
             take,
@@ -258,14 +267,15 @@ def _stream(
 @contextmanager
 def _generator(prepared: _Prepared) -> Iterator[Generator | None]:
     """None where the method writes nothing."""
-    if not prepared.steps:
+    if not prepared.rounds:
         yield None
         return
     g = prepared.recipe.generation
+    sampling = prepared.recipe.selecting or g
     with open_generator(
         prepared.recipe.backbone,
         adapter=prepared.adapter,
-        decoding=Decoding(g.max_tokens, g.temperature, g.top_p, g.seed),
+        decoding=Decoding(g.max_tokens, sampling.temperature, sampling.top_p, g.seed),
         engine=g.engine,
         batch_size=g.batch_size,
         rendering=prepared.asking.rendering,

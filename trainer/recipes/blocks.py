@@ -71,11 +71,9 @@ class Lora(Block):
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class Reward(Block):
-    """The service, and the rule of eq. 3."""
+class RewardRule(Block):
+    """How the service makes `total` of the components (eq. 3 and its variants)."""
 
-    base_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
-    api_key_file: str | None = Field(None, description="A file that holds the key; keys have no place in a recipe.")
     variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
@@ -87,13 +85,6 @@ class Reward(Block):
     guards: Guards = Field(
         Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
     )
-    whole_groups: bool = Field(False, description="A group with a failed member gives no reward at all.")
-    patience_s: float = Field(1800.0, gt=0, description="How long the service may stay away before the run is ended.")
-
-    @field_validator("base_urls", mode="before")
-    @classmethod
-    def _one_is_a_list_too(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
     def rule(self) -> dict[str, Any]:
         rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
@@ -101,3 +92,17 @@ class Reward(Block):
         rule |= {"reasoning": self.reasoning} if self.reasoning != "judge" else {}
         guards = self.guards.model_dump(exclude_none=True)
         return rule | ({"guards": guards} if guards else {})
+
+
+class Reward(RewardRule):
+    """The service, and the rule of eq. 3."""
+
+    base_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    api_key_file: str | None = Field(None, description="A file that holds the key; keys have no place in a recipe.")
+    whole_groups: bool = Field(False, description="A group with a failed member gives no reward at all.")
+    patience_s: float = Field(1800.0, gt=0, description="How long the service may stay away before the run is ended.")
+
+    @field_validator("base_urls", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value

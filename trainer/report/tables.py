@@ -17,6 +17,7 @@ NAMES = {
     "sdft": "SDFT",
     "mind_the_gap": "Mind the Gap",
     "agent": "Rewriting-agent",
+    "select": "best of K",
     "other": "other data",
     "full": "full",
     "no_dist": "without r_dist",
@@ -26,7 +27,7 @@ NAMES = {
     "success_only": "success only",
     "fallback": "with fallback",
 }
-METHOD_ORDER = (*paper.METHODS, "other")
+METHOD_ORDER = (*paper.METHODS, "select", "other")
 _MISSING = "No runs for this table."
 
 
