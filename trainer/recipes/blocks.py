@@ -81,7 +81,10 @@ class RewardRule(Block):
         "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody."
     )
     weights: dict[str, float] = Field({}, description="Further scorers of the service and what each counts in total.")
-    min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
+    dist: Literal["mean", "sum", "tail"] = Field(
+        "mean", description="Which NLL eq. 7 standardises: eq. 6, its sum, or its mean over the worst 20 % of tokens."
+    )
+    min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token; with dist: sum nats.")
     guards: Guards = Field(
         Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
     )
@@ -89,6 +92,7 @@ class RewardRule(Block):
     def rule(self) -> dict[str, Any]:
         rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
         rule |= {"weights": self.weights} if self.weights else {}
+        rule |= {"dist": self.dist} if self.dist != "mean" else {}
         rule |= {"reasoning": self.reasoning} if self.reasoning != "judge" else {}
         guards = self.guards.model_dump(exclude_none=True)
         return rule | ({"guards": guards} if guards else {})
