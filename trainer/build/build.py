@@ -2,7 +2,11 @@
 
     sft            the references as they are
     sdft           π0 with the fixed rewriting prompt
-    mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft
+    mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft (the paper's baseline,
+                   its appendix D)
+    mind_the_gap_guided
+                   the same with the second stage of its own paper (arXiv 2509.15157, "guided re-solving"): what does
+                   not verify is solved once more, with the reference as a hint
     agent          a trained rewriter
     select         K samples of π0 or of a rewriter, rewrites, self-solves or both; the best by the service's reward
 
@@ -21,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewright.clients.cli.progress import ProgressBar
 from rewright.service.models.chat_format import ChatFormat
@@ -67,6 +71,13 @@ class _Prepared:
         return _block_size(self.recipe)
 
 
+class Solving(NamedTuple):
+    """How π0 is asked to solve a problem: by itself, and with the reference as a hint."""
+
+    alone: Prompt
+    guided: Prompt
+
+
 @dataclass
 class Session:
     """One run of the command. seconds: of the stream alone, without loading; busy seconds are within them."""
@@ -83,7 +94,7 @@ def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
     Raises `TrainerError` for all that its user can fix; what was written until then is kept and gone on with.
     """
     rewriting = rewriting_prompt(recipe.prompt.file)
-    solving = Prompt.load(recipe.solve_prompt, places={"problem"})
+    solving = Solving(Prompt.load(recipe.solve_prompt, places={"problem"}), rewriting_prompt(recipe.guided_prompt))
     adapter = Path(recipe.adapter).expanduser() if recipe.adapter is not None else None
     adapter_hash = adapter_sha256(adapter) if adapter is not None else None
     folder = BuildFolder(Path(recipe.keeping.output).expanduser())
@@ -108,7 +119,7 @@ def _prepare(
     folder: BuildFolder,
     served: Served,
     asking: Asking,
-    solving: Prompt,
+    solving: Solving,
     *,
     adapter: Path | None,
     adapter_hash: str | None,
@@ -156,15 +167,17 @@ def _prepare(
     return _Prepared(recipe, adapter, asking, chat, rounds, corpus, part, settings, provenance, row_provenance)
 
 
-def _rounds(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Round]:
+def _rounds(recipe: BuildRecipe, *, rewriting: Prompt, solving: Solving) -> list[Round]:
+    solve = Step("self_solve", solving.alone)
     if select := recipe.selecting:
-        both = Step("rewrite", rewriting, select.rewrites), Step("self_solve", solving, select.k - select.rewrites)
+        both = Step("rewrite", rewriting, select.rewrites), solve._replace(draws=select.k - select.rewrites)
         return [[step for step in both if step.draws]]
     rewrite = Step("rewrite", rewriting)
     rounds: dict[str, list[Round]] = {
         "sft": [],
         "sdft": [[rewrite]],
-        "mind_the_gap": [[Step("self_solve", solving)], [rewrite]],
+        "mind_the_gap": [[solve], [rewrite]],
+        "mind_the_gap_guided": [[solve], [Step("guided_solve", solving.guided)]],
         "agent": [[rewrite]],
     }
     return rounds[recipe.method]

@@ -11,6 +11,7 @@ METHODS = {
     "sft": "the references as they are",
     "sdft": "rewrites of the references by the backbone with a fixed prompt",
     "mind_the_gap": "the backbone's own solutions where they verify, else rewrites by the backbone with a fixed prompt",
+    "mind_the_gap_guided": "the backbone's own solutions where they verify, else those with the reference as a hint",
     "agent": "rewrites of the references by a trained rewriting agent",
     "select": "of several candidates a sample the one with the best reward",
 }

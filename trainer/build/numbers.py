@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewright.trainer.build.rows import ORIGINS
+
 
 @dataclass
 class BuildNumbers:
@@ -30,7 +32,7 @@ class BuildNumbers:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {origin: n for origin in ("rewrite", "self_solve", "reference") if (n := self.origins.count(origin))}
+        return {origin: n for origin in ORIGINS if (n := self.origins.count(origin))}
 
     @property
     def task_yield(self) -> float | None:

@@ -1,7 +1,7 @@
 """One row of a built dataset: the pair that SFT trains on, where it comes from, and every number that is known of it.
 
     id, prompt, completion          TRL's conversational form: the loss falls on the completion alone
-    origin                          rewrite, self_solve or reference (the fallback y* of eq. 14)
+    origin                          rewrite, self_solve, guided_solve or reference (the fallback y* of eq. 14)
     gate … signals                  components of the completion as /v1/reward gave them, in the group of all that was
                                     asked for at once; of a reference only nll is known, since nobody judges it
     n_tokens, reference_n_tokens    of completion and y*, π0's tokens without the end of turn
@@ -17,13 +17,14 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from rewright.clients.wire import RewardScored
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.generation.base import Answered
 
-Origin = Literal["rewrite", "self_solve", "reference"]
+Origin = Literal["rewrite", "self_solve", "guided_solve", "reference"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 COMPONENTS = ("gate", "r_task", "v_ans", "v_rea", "nll", "nll_z", "r_dist", "r_div", "total", "signals")
 
 

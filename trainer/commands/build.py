@@ -13,7 +13,7 @@ from rewright.trainer.commands.exit_status import run_reporting
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-METHODS = ("sft", "sdft", "mind_the_gap", "agent", "select")
+METHODS = ("sft", "sdft", "mind_the_gap", "mind_the_gap_guided", "agent", "select")
 
 
 def add(commands: "Commands") -> None:

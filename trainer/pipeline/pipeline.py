@@ -83,6 +83,7 @@ class _Experiment:
             if dataset.adapter is not None
         }
         self._solve_prompt = Prompt.load(recipe.solve_prompt, places={"problem"}).sha256
+        self._guided_prompt = rewriting_prompt(recipe.guided_prompt).sha256
         self._common = _common(recipe)
         self.steps = Steps(Path(recipe.work).expanduser())
 
@@ -115,6 +116,7 @@ class _Experiment:
             "solve_prompt": self._solve_prompt,
             "generation": _plain(recipe.generation),
             **({"select": _plain(dataset.select or Select())} if dataset.method == "select" else {}),
+            **({"guided_prompt": self._guided_prompt} if dataset.method == "mind_the_gap_guided" else {}),
         }
         return self._step(
             f"build-{name}",

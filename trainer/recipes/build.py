@@ -14,7 +14,7 @@ from rewright.trainer.errors import RecipeError
 from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Prompt, Reward, RewardRule
 from rewright.trainer.recipes.loader import read_recipe
 
-Method = Literal["sft", "sdft", "mind_the_gap", "agent", "select"]
+Method = Literal["sft", "sdft", "mind_the_gap", "mind_the_gap_guided", "agent", "select"]
 
 
 class Service(Block):
@@ -91,6 +91,7 @@ class BuildRecipe(Block):
     corpus_folder: str | None = Field(None, description="A finished corpus, such as corpus/ of a Stage I run.")
     prompt: Prompt = Field(Prompt(), description="Rewriting; an adapter of Stage I brings its own.")
     solve_prompt: str = Field("solve-v1", description="How π0 is asked to solve the problem by itself.")
+    guided_prompt: str = Field("guided-v1", description="How it is asked to solve it with the reference as a hint.")
     select: Select | None = Field(None, description="method select: K and its rule; absent: the defaults.")
     service: Service = Service()
     generation: Generation = Generation()

@@ -77,6 +77,7 @@ class PipelineRecipe(Block):
     corpus: Corpus
     prompt: Prompt = Prompt()
     solve_prompt: str = "solve-v1"
+    guided_prompt: str = "guided-v1"
     service: Service = Service()
     rewriters: dict[str, Rewriter] = Field(default={}, description="By name; Stage I runs once for each.")
     datasets: dict[str, Dataset] = Field(min_length=1, description="By name; each is built, trained on, evaluated.")
@@ -129,6 +130,7 @@ class PipelineRecipe(Block):
             corpus_folder=str(corpus) if corpus is not None else None,
             prompt=self.prompt,
             solve_prompt=self.solve_prompt,
+            guided_prompt=self.guided_prompt,
             select=self.datasets[name].select,
             service=self.service,
             generation=self.generation,
