@@ -20,7 +20,7 @@ from service_process import QUIET, running_service
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
-METHODS = ("sft", "sdft", "mind_the_gap", "agent")
+METHODS = ("sft", "sdft", "mind_the_gap", "agent", "select")
 
 
 def main() -> int:

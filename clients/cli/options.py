@@ -53,6 +53,12 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
         help="who decides v_rea: the judge (default), certain checks without a model, or nobody",
     )
     rule.add_argument(
+        "--dist",
+        choices=["mean", "sum", "tail"],
+        default="mean",
+        help="which NLL r_dist compares: the mean (eq. 6, default), the sum, or the mean of the worst 20 %% of tokens",
+    )
+    rule.add_argument(
         "--min-std", type=float, default=0.0, metavar="X", help="floor of the group's NLL deviation (default 0)"
     )
 
@@ -63,6 +69,7 @@ def rule_of(options: argparse.Namespace) -> Rule:
         variant=options.variant,
         lambda_dist=options.lambda_dist,
         lambda_div=options.lambda_div,
+        dist=options.dist,
         min_std=options.min_std,
         reasoning=options.reasoning,
         weights=dict(options.weights),

@@ -60,6 +60,13 @@ class Evidence:
     """By name, what the further scorers of `Rule.weights` said."""
 
 
+_NO_TAIL = Failed.because(
+    "internal",
+    "the nll scorer is older than rule.dist and tells no tail; update its pods, or use dist: mean or sum",
+    retryable=False,
+)
+
+
 class Standing(NamedTuple):
     """Where a candidate stands. `gate` is None where `error` is set.
 
@@ -86,6 +93,18 @@ def uses_scalar(rule: Rule, name: str) -> bool:
     return rule.variant != "task_only" and rule.weights.get(name, 0.0) != 0
 
 
+def nll_target(nll: NllScored, rule: Rule) -> float | None:
+    """What eq. 7 standardises: eq. 6 (nats per token), its sum over the tokens (nats), or its mean over the least
+    likely 20 % of them; None where the scorer is too old to tell.
+
+    The mean is the paper's. It is lower for a longer text of the same content; the sum is not, and the tail looks at
+    the tokens that training would move most. Both are ours.
+    """
+    if rule.dist == "sum":
+        return nll.nll * nll.n_tokens
+    return nll.nll if rule.dist == "mean" else nll.nll_tail
+
+
 def standing(evidence: Evidence, rule: Rule) -> Standing:
     """The candidate's gate, failure and membership, as far as the evidence goes.
 
@@ -108,7 +127,7 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
             unfit = unfit or reason
     # A further scorer that does not count has no say: not every one of them is about the backbone.
     scalars = [(s, _always) for name, s in evidence.scalars.items() if uses_scalar(rule, name)]
-    for result, uses in ((evidence.nll, uses_dist), *scalars, (evidence.diversity, uses_div)):
+    for result, uses in ((_nll_told(evidence, rule), uses_dist), *scalars, (evidence.diversity, uses_div)):
         if result is None:
             continue
         if result.status == "failed":
@@ -119,6 +138,12 @@ def standing(evidence: Evidence, rule: Rule) -> Standing:
         elif type(result) is NllScored and result.control_tokens:
             unfit = unfit or "control_tokens"
     return Standing(gate or unfit or "open", None, member=unfit is None)
+
+
+def _nll_told(evidence: Evidence, rule: Rule) -> NllScored | Failed | None:
+    """What the scorer said, where that holds what the rule standardises."""
+    told = evidence.nll
+    return _NO_TAIL if told and told.status == "scored" and nll_target(told, rule) is None else told
 
 
 def _always(_: Rule) -> bool:
@@ -132,10 +157,14 @@ def reward(group_id: str, evidence: Sequence[Evidence], rule: Rule, *, diversity
     """
     standings = [standing(e, rule) for e in evidence]
     members = [k for k, s in enumerate(standings) if s.member]
-    nll_by_member = {k: e.nll for k in members if isinstance((e := evidence[k]).nll, NllScored)}
-    stats = nll_statistics([n.nll for n in nll_by_member.values() if isinstance(n, NllScored)])
+    target_by_member = {
+        k: target
+        for k in members
+        if isinstance(nll := evidence[k].nll, NllScored) and (target := nll_target(nll, rule)) is not None
+    }
+    stats = nll_statistics(list(target_by_member.values()))
     candidates = [
-        _candidate(e, s, rule, stats if k in nll_by_member else None)
+        _candidate(e, s, rule, target_by_member.get(k), stats)
         for k, (e, s) in enumerate(zip(evidence, standings, strict=True))
     ]
     return RewardGroup(
@@ -150,7 +179,7 @@ def reward(group_id: str, evidence: Sequence[Evidence], rule: Rule, *, diversity
 
 
 class NllStatistics(NamedTuple):
-    """μ_x and σ_x of eq. 7 (population), nats per token."""
+    """μ_x and σ_x of eq. 7 (population), nats per token; of sums, nats."""
 
     mean: float
     std: float
@@ -177,7 +206,10 @@ def dist_reward(nll_z: float) -> float:
     return 1.0 / (1.0 + math.exp(nll_z))
 
 
-def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None) -> RewardScored | RewardFailed:
+def _candidate(
+    e: Evidence, s: Standing, rule: Rule, target: float | None, stats: NllStatistics | None
+) -> RewardScored | RewardFailed:
+    """target: as `nll_target` gives it for a member; None for the others."""
     v_ans = int(e.verify.correct) if isinstance(e.verify, VerifyScored) else None
     v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
     nll = e.nll.nll if isinstance(e.nll, NllScored) else None
@@ -187,7 +219,8 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
         return RewardFailed(
             r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=s.error
         )
-    nll_z = standardised_nll(nll, stats, min_std=rule.min_std) if stats is not None and nll is not None else None
+    nll_dist = target if rule.dist != "mean" else None
+    nll_z = standardised_nll(target, stats, min_std=rule.min_std) if stats and target is not None else None
     r_dist = dist_reward(nll_z) if nll_z is not None else None
     r_div = e.diversity.r_div if s.member and isinstance(e.diversity, DiversityScored) else None
     r_task = int(s.gate == "open")
@@ -204,6 +237,7 @@ def _candidate(e: Evidence, s: Standing, rule: Rule, stats: NllStatistics | None
         v_ans=v_ans,
         v_rea=v_rea,
         nll=nll,
+        nll_dist=nll_dist,
         nll_z=nll_z,
         r_dist=r_dist,
         r_div=r_div,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from rewright.service.schema.base import Count, Diversity, Nll, Told
+from rewright.service.schema.base import Count, Diversity, NllSum, Told
 from rewright.service.schema.items import (
     AnyScored,
     DiversityScored,
@@ -60,8 +60,10 @@ class AnyGroup(GroupScores[_Any]):
 class RewardGroup(GroupScores[_Reward]):
     feasible: Count = Field(description="m = |S_x⁺|.")
     failed: Count = Field(description="Candidates without a reward.")
-    nll_mean: Nll | None = Field(description="μ_x of eq. 7 over the members; null where there are none.")
-    nll_std: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = Field(
+    nll_mean: NllSum | None = Field(
+        description="μ_x of eq. 7 over the members, of what `rule.dist` says; null where there are none."
+    )
+    nll_std: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = Field(
         description="σ_x of eq. 7 (population), before the floor `min_std`."
     )
     diversity: Diversity | None = Field(description="D(S_x⁺) of eq. 10.")

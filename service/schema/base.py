@@ -16,11 +16,13 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Diversity = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
 # A mean log-probability may be above 0 by what a forward pass rounds, and no model's is below by so much.
 Nll = Annotated[float, Field(ge=-0.01, le=1e6, allow_inf_nan=False)]
+# The same over a whole text, in nats: no text has more than a million tokens.
+NllSum = Annotated[float, Field(ge=-1e4, le=1e12, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE, allow_inf_nan=False)]
 Total = Annotated[float, Field(ge=-LARGEST_TOTAL, le=LARGEST_TOTAL, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
-WIRE = 1
+WIRE = 2
 """Version of this language: raised when a field is added to it."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat
 
-from rewright.service.schema.base import Count, Diversity, Nll, Score, Share, Told, Total
+from rewright.service.schema.base import Count, Diversity, Nll, NllSum, Score, Share, Told, Total
 
 Gate = Literal[
     "open",
@@ -78,6 +78,9 @@ class NllScored(Told):
     n_tokens: int = Field(
         ge=1, description="Scored tokens of π0's tokenizer, the end of turn counted where it is scored."
     )
+    nll_tail: Nll | None = Field(
+        None, description="The same over the least likely 20 % of the tokens; null from services older than the field."
+    )
     control_tokens: bool = Field(
         False, description="The candidate's text spells a control token of π0; it was scored as ordinary text."
     )
@@ -130,6 +133,11 @@ class Components(Told):
     v_ans: Literal[0, 1] | None = None
     v_rea: Literal[0, 1] | None = None
     nll: Nll | None = Field(None, description="eq. 6, nats per token.")
+    nll_dist: NllSum | None = Field(
+        None,
+        description="What eq. 7 standardises in place of `nll`, where `rule.dist` is `sum` (nats) or `tail`.",
+        exclude_if=lambda nll_dist: nll_dist is None,
+    )
     nll_z: FiniteFloat | None = Field(None, description="eq. 7.")
     r_dist: Share | None = Field(None, description="eq. 8, in (0, 1).")
     r_div: Diversity | None = Field(None, description="eq. 12, in [0, 1].")

@@ -9,6 +9,7 @@ from rewright.service.schema.messages import Text
 
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Reasoning = Literal["judge", "checks", "off"]
+Dist = Literal["mean", "sum", "tail"]
 
 
 class Group(Asked):
@@ -56,7 +57,13 @@ class Rule(Asked):
     variant: Variant = "full"
     lambda_dist: FiniteFloat = Field(1.0, description="λ_dist of eq. 3.")
     lambda_div: FiniteFloat = Field(1.0, description="λ_div of eq. 3; r_div is small, so recipes set it from data.")
-    min_std: float = Field(0.0, ge=0, allow_inf_nan=False, description="Floor of σ_x in eq. 7, nats per token.")
+    dist: Dist = Field(
+        "mean",
+        description="What eq. 7 standardises: eq. 6; its sum; its mean over the least likely 20 % of the tokens.",
+    )
+    min_std: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Floor of σ_x in eq. 7, nats per token; with `dist: sum` nats."
+    )
     reasoning: Reasoning = Field(
         "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody, v_rea = 1."
     )

@@ -77,6 +77,8 @@ def test_score_reads_standard_input_and_names_groups_by_line(server):
 def test_the_rule_reaches_the_service(server, groups_file, capfd):
     assert main(["score", str(groups_file), "--url", server.url, "--variant", "task_only"]) == 0
     assert {c.total for g in rewards_in(capfd.readouterr().out) for c in g.candidates} == {1.0}
+    assert main(["score", str(groups_file), "--url", server.url, "--dist", "sum"]) == 0
+    assert all(c.nll_dist == 2 * c.nll for g in rewards_in(capfd.readouterr().out) for c in g.candidates)
     assert main(["score", str(groups_file), "--url", server.url, "--min-std", "-1"]) == 2
     assert "min_std" in capfd.readouterr().err
 

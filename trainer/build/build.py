@@ -2,8 +2,13 @@
 
     sft            the references as they are
     sdft           π0 with the fixed rewriting prompt
-    mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft
+    mind_the_gap   π0 solves the problem by itself; what does not verify is rewritten as in sdft (the paper's baseline,
+                   its appendix D)
+    mind_the_gap_guided
+                   the same with the second stage of its own paper (arXiv 2509.15157, "guided re-solving"): what does
+                   not verify is solved once more, with the reference as a hint
     agent          a trained rewriter
+    select         K samples of π0 or of a rewriter, rewrites, self-solves or both; the best by the service's reward
 
 Promises: everything that can be wrong is looked at before the model is loaded; every check goes over HTTP; generation
 and scoring overlap; a build that was killed goes on with its next row, and in float32 with transformers ends with the
@@ -20,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewright.clients.cli.progress import ProgressBar
 from rewright.service.models.chat_format import ChatFormat
@@ -29,7 +34,7 @@ from rewright.trainer.build.corpus import BuildCorpus, stage_two
 from rewright.trainer.build.finish import Facts, diversity_of, finish
 from rewright.trainer.build.folder import BuildFolder
 from rewright.trainer.build.rows import as_line, row_of
-from rewright.trainer.build.stream import BuildStream, Settled, Step
+from rewright.trainer.build.stream import BuildStream, Round, Settled, Step
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import Generator, open_generator
@@ -54,7 +59,7 @@ class _Prepared:
     adapter: Path | None
     asking: Asking
     chat: ChatFormat
-    steps: list[Step]
+    rounds: list[Round]
     corpus: BuildCorpus
     part: range
     settings: dict[str, Any]
@@ -64,6 +69,13 @@ class _Prepared:
     @property
     def block_size(self) -> int:
         return _block_size(self.recipe)
+
+
+class Solving(NamedTuple):
+    """How π0 is asked to solve a problem: by itself, and with the reference as a hint."""
+
+    alone: Prompt
+    guided: Prompt
 
 
 @dataclass
@@ -82,14 +94,14 @@ def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
     Raises `TrainerError` for all that its user can fix; what was written until then is kept and gone on with.
     """
     rewriting = rewriting_prompt(recipe.prompt.file)
-    solving = Prompt.load(recipe.solve_prompt, places={"problem"})
+    solving = Solving(Prompt.load(recipe.solve_prompt, places={"problem"}), rewriting_prompt(recipe.guided_prompt))
     adapter = Path(recipe.adapter).expanduser() if recipe.adapter is not None else None
     adapter_hash = adapter_sha256(adapter) if adapter is not None else None
     folder = BuildFolder(Path(recipe.keeping.output).expanduser())
     if shard is not None:
         folder = folder.shard(shard.folder)
     with folder.lock():
-        served = check_service(recipe.service.as_reward())
+        served = check_service(recipe.service.as_reward(recipe.selecting.rule if recipe.selecting else None))
         asking = (asking_in(adapter) if adapter is not None else None) or Asking(rewriting, served.rendering)
         prepared = _prepare(
             recipe, folder, served, asking, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
@@ -107,7 +119,7 @@ def _prepare(
     folder: BuildFolder,
     served: Served,
     asking: Asking,
-    solving: Prompt,
+    solving: Solving,
     *,
     adapter: Path | None,
     adapter_hash: str | None,
@@ -120,7 +132,9 @@ def _prepare(
     corpus = stage_two(recipe, folder.corpus, prompt=asking.prompt, chat=chat, located=located)
     block_size = _block_size(recipe)
     part = corpus.part(shard, block_size=block_size)
-    steps = _steps(recipe, rewriting=asking.prompt, solving=solving)
+    rounds = _rounds(recipe, rewriting=asking.prompt, solving=solving)
+    steps = [step for together in rounds for step in together]
+    select = {"select": recipe.selecting.model_dump(mode="json")} if recipe.selecting else {}
     settings = {
         "method": recipe.method,
         "success_only": recipe.success_only,
@@ -130,6 +144,7 @@ def _prepare(
         "prompts": {step.origin: step.prompt.sha256 for step in steps},
         "template": chat.describe(),
         "generation": recipe.generation.model_dump(mode="json") if steps else None,
+        **select,
         "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size, "block_size": block_size},
         "scorers": _scorers(served),
         "shard": list(shard) if shard is not None else None,
@@ -149,17 +164,23 @@ def _prepare(
         "corpus": corpus.data_hash,
     }
     log.info("%d samples of Stage II, left out: %s", corpus.size, corpus.left_out or "none")
-    return _Prepared(recipe, adapter, asking, chat, steps, corpus, part, settings, provenance, row_provenance)
+    return _Prepared(recipe, adapter, asking, chat, rounds, corpus, part, settings, provenance, row_provenance)
 
 
-def _steps(recipe: BuildRecipe, *, rewriting: Prompt, solving: Prompt) -> list[Step]:
+def _rounds(recipe: BuildRecipe, *, rewriting: Prompt, solving: Solving) -> list[Round]:
+    solve = Step("self_solve", solving.alone)
+    if select := recipe.selecting:
+        both = Step("rewrite", rewriting, select.rewrites), solve._replace(draws=select.k - select.rewrites)
+        return [[step for step in both if step.draws]]
     rewrite = Step("rewrite", rewriting)
-    return {
+    rounds: dict[str, list[Round]] = {
         "sft": [],
-        "sdft": [rewrite],
-        "mind_the_gap": [Step("self_solve", solving), rewrite],
-        "agent": [rewrite],
-    }[recipe.method]
+        "sdft": [[rewrite]],
+        "mind_the_gap": [[solve], [rewrite]],
+        "mind_the_gap_guided": [[solve], [Step("guided_solve", solving.guided)]],
+        "agent": [[rewrite]],
+    }
+    return rounds[recipe.method]
 
 
 def _block_size(recipe: BuildRecipe) -> int:
@@ -179,8 +200,9 @@ def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
     ids = (sample.id for sample in prepared.corpus.samples(prepared.part))
     origins = origins_in(folder.rows, ids)
     session = Session()
+    rule = recipe.selecting.rule.rule() if recipe.selecting else None
     with (
-        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward())) as (checks, loop),
+        open_checks(recipe.service, api_key=api_key(recipe.service.as_reward()), rule=rule) as (checks, loop),
         RowFile(folder.rows) as rows,
     ):
         if rows.rows < len(prepared.part):
@@ -229,12 +251,12 @@ def _stream(
             rows.append(as_line(row) for row in made)
             passed += sum(row["origin"] != "reference" for row in made)
             session.rows += len(made)
-            bar.advance(len(made), note=f"yield {passed / rows.rows:.1%}" if prepared.steps and rows.rows else "")
+            bar.advance(len(made), note=f"yield {passed / rows.rows:.1%}" if prepared.rounds and rows.rows else "")
 
         under_way = generator.under_way if generator is not None else recipe.service.concurrency
         stream = BuildStream(
             prepared.corpus.samples(range(part.start + start, part.stop)),
-            prepared.steps,
+            prepared.rounds,
             checks,
             loop,
             take,
@@ -258,14 +280,15 @@ def _stream(
 @contextmanager
 def _generator(prepared: _Prepared) -> Iterator[Generator | None]:
     """None where the method writes nothing."""
-    if not prepared.steps:
+    if not prepared.rounds:
         yield None
         return
     g = prepared.recipe.generation
+    sampling = prepared.recipe.selecting or g
     with open_generator(
         prepared.recipe.backbone,
         adapter=prepared.adapter,
-        decoding=Decoding(g.max_tokens, g.temperature, g.top_p, g.seed),
+        decoding=Decoding(g.max_tokens, sampling.temperature, sampling.top_p, g.seed),
         engine=g.engine,
         batch_size=g.batch_size,
         rendering=prepared.asking.rendering,

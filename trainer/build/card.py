@@ -11,7 +11,9 @@ METHODS = {
     "sft": "the references as they are",
     "sdft": "rewrites of the references by the backbone with a fixed prompt",
     "mind_the_gap": "the backbone's own solutions where they verify, else rewrites by the backbone with a fixed prompt",
+    "mind_the_gap_guided": "the backbone's own solutions where they verify, else those with the reference as a hint",
     "agent": "rewrites of the references by a trained rewriting agent",
+    "select": "of several candidates a sample the one with the best reward",
 }
 
 
@@ -40,7 +42,9 @@ provenance. Train on the completion alone; `llamafactory/` has the same rows for
 {_origins(numbers)}
 | candidates that were written | {sum(numbers.gates.values())} |
 | … of these cut at the token limit | {numbers.cut_off} |
+| tokens that were written for them, a sample | {_number(_cost(report), 1)} |
 
+{_chosen(report)}{_attempts(report["attempts"])}
 Gates of the candidates: {_counted(numbers.gates)}. Left out at the corpus step: {_counted(report["left_out"])}.
 
 ## Distribution
@@ -117,6 +121,32 @@ def _there(values: Sequence[float | int | None]) -> list[float]:
 
 def _origins(numbers: BuildNumbers) -> str:
     return "\n".join(f"| origin `{origin}` | {count} |" for origin, count in numbers.counts.items())
+
+
+def _cost(report: Mapping[str, Any]) -> float | None:
+    return report["tokens_written"] / report["samples"] if report["samples"] else None
+
+
+def _chosen(report: Mapping[str, Any]) -> str:
+    """What a method that chooses chose among."""
+    select = report["settings"].get("select")
+    if select is None:
+        return ""
+    return (
+        f"K = {select['k']} candidates a sample (`{select['candidates']}`), drawn at temperature "
+        f"{select['temperature']:g}; kept is the one with the largest total of eq. 3, of equal ones that with the "
+        f"smallest NLL.\n\n"
+    )
+
+
+def _attempts(attempts: Mapping[str, Mapping[str, int]]) -> str:
+    if not attempts:
+        return ""
+    rows = "".join(
+        f"| `{origin}` | {of['written']} | {of['passed']} | {_share(of['passed'] / of['written'])} | {of['tokens']} |\n"
+        for origin, of in attempts.items()
+    )
+    return f"| candidates | written | passed | share | tokens |\n|---|---:|---:|---:|---:|\n{rows}"
 
 
 def _nll_rows(numbers: BuildNumbers) -> str:

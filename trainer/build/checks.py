@@ -1,4 +1,4 @@
-"""What a build asks of the service: r_task and every component of a candidate, the NLL of a reference, the diversity.
+"""What a build asks of the service: every component of a group of candidates, the NLL of a reference, the diversity.
 
 Promises: a service that is away, overloaded or failing is asked again until it has been of no use for `patience_s`;
 then, and for whatever it refuses forever, `ServiceTrouble` is raised. Trouble of the service never becomes a verdict.
@@ -35,9 +35,13 @@ class Unusable(Exception):
 
 
 class Checks:
-    """Bound to one event loop. service_busy_s: seconds in which at least one request was under way."""
+    """Bound to one event loop. rule: what `total` is made of, the service's default where there is none.
 
-    def __init__(self, service: Service, *, api_key: str | None) -> None:
+    service_busy_s: seconds in which at least one request was under way.
+    """
+
+    def __init__(self, service: Service, *, api_key: str | None, rule: dict[str, Any] | None) -> None:
+        self._rule = rule
         self._patience_s = service.patience_s
         self._client = AsyncRewardClient(
             list(service.base_urls),
@@ -51,20 +55,24 @@ class Checks:
         self._busy_since = 0.0
         self.service_busy_s = 0.0
 
-    async def candidate(self, sample: Sample, text: str) -> RewardScored:
-        """The gate and every component of one candidate, in a group of its own."""
+    async def candidates(self, sample: Sample, texts: Sequence[str]) -> list[RewardScored]:
+        """The gate and every component of each candidate, all in one group; a group with a failed member is asked for
+        again whole, since its statistics are over all of them."""
 
-        async def ask() -> RewardScored:
-            scores = await self._client.reward([_group(sample, text)])
-            item = scores.groups[0].candidates[0]
-            if isinstance(item, RewardScored):
-                return item
-            if item.error.code == "bad_gold":
-                raise CorpusError(
-                    f"the verifier cannot read the gold answer of {sample.id!r} ({item.error.message}); set "
-                    "corpus.check_golds to true, so that such samples are left out, and use a new folder"
-                )
-            raise Unusable(f"{item.error.code}, {item.error.message}")
+        async def ask() -> list[RewardScored]:
+            scores = await self._client.reward([_group(sample, texts)], rule=self._rule)
+            scored = []
+            for item in scores.groups[0].candidates:
+                if isinstance(item, RewardScored):
+                    scored.append(item)
+                elif item.error.code == "bad_gold":
+                    raise CorpusError(
+                        f"the verifier cannot read the gold answer of {sample.id!r} ({item.error.message}); set "
+                        "corpus.check_golds to true, so that such samples are left out, and use a new folder"
+                    )
+                else:
+                    raise Unusable(f"{item.error.code}, {item.error.message}")
+            return scored
 
         return await self._patiently(ask, f"a candidate of {sample.id!r}")
 
@@ -72,7 +80,7 @@ class Checks:
         """eq. 6 of y*."""
 
         async def ask() -> ReferenceNll:
-            scores = await self._client.nll([_group(sample, sample.reference)])
+            scores = await self._client.nll([_group(sample, [sample.reference])])
             item = scores.groups[0].candidates[0]
             if isinstance(item, NllScored):
                 return ReferenceNll(item.nll)
@@ -133,14 +141,16 @@ class Checks:
 
 
 @contextmanager
-def open_checks(service: Service, *, api_key: str | None) -> Iterator[tuple[Checks, asyncio.AbstractEventLoop]]:
+def open_checks(
+    service: Service, *, api_key: str | None, rule: dict[str, Any] | None
+) -> Iterator[tuple[Checks, asyncio.AbstractEventLoop]]:
     """Checks on an event loop of its own, whose thread scores while the caller's writes."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="rewright-build", daemon=True)
     thread.start()
 
     async def opened() -> Checks:
-        return Checks(service, api_key=api_key)
+        return Checks(service, api_key=api_key, rule=rule)
 
     async def closed(checks: Checks) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -159,11 +169,11 @@ def open_checks(service: Service, *, api_key: str | None) -> Iterator[tuple[Chec
         loop.close()
 
 
-def _group(sample: Sample, candidate: str) -> dict[str, Any]:
+def _group(sample: Sample, candidates: Sequence[str]) -> dict[str, Any]:
     return {
         "id": sample.id[:512] or "sample",
         "problem": sample.problem,
         "reference": sample.reference,
         "answer": sample.answer,
-        "candidates": [candidate],
+        "candidates": list(candidates),
     }

@@ -66,6 +66,8 @@ def build_report(rows: Path, facts: Facts) -> dict[str, Any]:
         "rows": sum(kept.values()),
         "counts": everything.counts,
         "yield": everything.task_yield,
+        "attempts": everything.attempts(),
+        "tokens_written": everything.tokens.total(),
         "gates": dict(sorted(everything.gates.items())),
         "cut_off": everything.cut_off,
         "nll": everything.nll_by_origin(),

@@ -131,6 +131,8 @@ def _schema() -> "pyarrow.Schema":
             ("reference_nll", pa.float64()),
             ("reference_n_tokens", pa.int64()),
             ("attempts", pa.list_(pa.struct([*attempt, ("scores", pa.struct(components))]))),
+            ("k", pa.int64()),
+            ("tokens_written", pa.int64()),
             *texts,
             ("provenance", provenance),
         ]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewright.trainer.build.rows import ORIGINS
+
 
 @dataclass
 class BuildNumbers:
@@ -23,10 +25,14 @@ class BuildNumbers:
     """Over every candidate that was written."""
     cut_off: int = 0
     """Candidates that ended at the token limit."""
+    written: Counter[str] = field(default_factory=Counter)
+    """Candidates by the origin that a row with them would have; those of them that passed, and their tokens:"""
+    passed: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
 
     @property
     def counts(self) -> dict[str, int]:
-        return {origin: n for origin in ("rewrite", "self_solve", "reference") if (n := self.origins.count(origin))}
+        return {origin: n for origin in ORIGINS if (n := self.origins.count(origin))}
 
     @property
     def task_yield(self) -> float | None:
@@ -34,6 +40,13 @@ class BuildNumbers:
         if not self.gates:
             return None
         return 1 - self.origins.count("reference") / len(self.origins)
+
+    def attempts(self) -> dict[str, dict[str, int]]:
+        """What was written, what of it passed, and what it cost, by origin."""
+        return {
+            origin: {"written": written, "passed": self.passed[origin], "tokens": self.tokens[origin]}
+            for origin, written in sorted(self.written.items())
+        }
 
     def nll_by_origin(self) -> dict[str, float]:
         return {origin: m for origin in self.counts if (m := mean(self._of(origin, self.nll))) is not None}
@@ -55,6 +68,10 @@ def numbers_of(rows: Iterable[dict[str, Any]]) -> BuildNumbers:
         found.length.append(row["n_tokens"])
         found.reference_length.append(row["reference_n_tokens"])
         found.gates.update(attempt["scores"]["gate"] for attempt in row["attempts"])
+        for attempt in row["attempts"]:
+            found.written[attempt["step"]] += 1
+            found.passed[attempt["step"]] += attempt["scores"]["r_task"] == 1
+            found.tokens[attempt["step"]] += attempt["n_tokens"]
         found.cut_off += sum(attempt["finish_reason"] == "length" for attempt in row["attempts"])
     return found
 

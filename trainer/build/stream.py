@@ -1,8 +1,9 @@
 """Generate, verify, fall back (eq. 14) as a stream: the model writes while the service scores, rows come out in order.
 
-Samples go through in blocks of a fixed size. Within a block, each step of the method (solve, rewrite) asks for the
-samples that did not pass the step before, in batches sorted by length; a block whose samples are all settled gives its
-rows. What a batch holds depends on the block alone, so that a build that was killed writes the same batches again.
+Samples go through in blocks of a fixed size. Within a block, each round of the method (solve, then rewrite) asks for
+the samples that did not pass the round before, in batches sorted by length; all that a round asks for one sample is
+scored as one group. A block whose samples are all settled gives its rows. What a batch holds depends on the block
+alone, so that a build that was killed writes the same batches again.
 
 Promises: at most `window` blocks are held; a later step of an old block goes before a first step of a new one; the
 first trouble ends the stream, and the blocks that were handed over until then are whole; none is skipped or doubled.
@@ -26,21 +27,27 @@ from rewright.trainer.generation.base import Answered, Asked
 
 
 class Step(NamedTuple):
-    """What a model is asked, and the origin of a row that keeps its answer."""
+    """What a model is asked, how often, and the origin of a row that keeps its answer."""
 
     origin: Origin
     prompt: Prompt
+    draws: int = 1
 
     def asked(self, sample: Sample) -> str:
         texts = {"problem": sample.problem, "solution": sample.reference}
         return self.prompt.fill(**texts)
 
 
+Round = Sequence[Step]
+"""What is asked for a sample at once."""
+
+
 class Place(NamedTuple):
-    """One sample of one block."""
+    """One sample of one block, and which of its round's candidates."""
 
     block: int
     row: int
+    slot: int
 
 
 class Settled(NamedTuple):
@@ -56,7 +63,10 @@ class _Block:
     samples: list[Sample]
     attempts: list[list[Attempt]]
     references: list[ReferenceNll | None]
-    step: int = -1
+    round: int = -1
+    slots: list[Origin] = field(default_factory=list)
+    written: dict[int, dict[int, Answered]] = field(default_factory=dict)
+    """By row, what was answered of this round by slot, until it is scored."""
     open: set[int] = field(default_factory=set)
     asked_all: bool = False
 
@@ -72,14 +82,14 @@ class _Block:
 class BuildStream:
     """A `Source` for the generator, which gets its answers back through `answered`.
 
-    samples: read as blocks are opened; steps: the method's, none for `sft`; take: gets the settled samples of one block
-    after another, in order, and is called on the thread of `loop`.
+    samples: read as blocks are opened; rounds: the method's, none for `sft`; take: gets the settled samples of one
+    block after another, in order, and is called on the thread of `loop`.
     """
 
     def __init__(
         self,
         samples: Iterator[Sample],
-        steps: Sequence[Step],
+        rounds: Sequence[Round],
         checks: Checks,
         loop: asyncio.AbstractEventLoop,
         take: Callable[[list[Settled]], None],
@@ -89,7 +99,7 @@ class BuildStream:
         window: int,
     ) -> None:
         self._samples = samples
-        self._steps = steps
+        self._rounds = rounds
         self._checks = checks
         self._loop = loop
         self._take = take
@@ -122,12 +132,16 @@ class BuildStream:
                 self._changed.wait()
 
     def answered(self, answer: Answered) -> None:
-        """Have a candidate checked; comes back at once."""
+        """Have a sample's candidates checked when the last of its round is there; comes back at once."""
         place = answer.key
         assert isinstance(place, Place)  # noqa: S101
         block = self._blocks[place.block]
-        step = self._steps[block.step]
-        self._spawn(self._check(place, block.samples[place.row], step.origin, answer))
+        written = block.written[place.row]
+        written[place.slot] = answer
+        if len(written) == len(block.slots):
+            del block.written[place.row]
+            answers = [written[slot] for slot in range(len(block.slots))]
+            self._spawn(self._check(place, block.samples[place.row], block.slots, answers))
 
     def drain(self) -> None:
         """Wait for the end of a stream whose method asks nothing."""
@@ -145,41 +159,44 @@ class BuildStream:
         self._blocks[number] = block
         self._ask(number, block, list(range(len(samples))))
         for index, sample in enumerate(samples):
-            self._spawn(self._score_reference(Place(number, index), sample))
+            self._spawn(self._score_reference(number, index, sample))
 
     def _ask(self, number: int, block: _Block, indices: list[int]) -> None:
-        """Put the next step's prompts of these samples up, or note that there are no more steps."""
-        block.step += 1
-        if not indices or block.step == len(self._steps):
+        """Put the next round's prompts of these samples up, or note that there are no more rounds."""
+        block.round += 1
+        if not indices or block.round == len(self._rounds):
             block.asked_all = True
             return
-        step = self._steps[block.step]
-        prompts = {index: step.asked(block.samples[index]) for index in indices}
-        # Like lengths together: less padding.
-        order = sorted(indices, key=lambda index: (len(prompts[index]), index))
+        drawn = [(step, draw) for step in self._rounds[block.round] for draw in range(step.draws)]
+        block.slots = [step.origin for step, _ in drawn]
+        block.written = {index: {} for index in indices}
         block.open = set(indices)
-        for start in range(0, len(order), self._batch_size):
-            batch = [
-                Asked(Place(number, index), [{"role": "user", "content": prompts[index]}])
-                for index in order[start : start + self._batch_size]
-            ]
-            self._ready.append((number, start, batch))
+        prompts = [
+            (step.asked(block.samples[index]), Place(number, index, slot), draw)
+            for index in indices
+            for slot, (step, draw) in enumerate(drawn)
+        ]
+        # Like lengths together: less padding.
+        prompts.sort(key=lambda prompt: (len(prompt[0]), prompt[1]))
+        asked = [Asked(place, [{"role": "user", "content": text}], draw) for text, place, draw in prompts]
+        for start in range(0, len(asked), self._batch_size):
+            self._ready.append((number, start, asked[start : start + self._batch_size]))
 
-    async def _check(self, place: Place, sample: Sample, origin: Origin, answer: Answered) -> None:
-        scored = await self._checks.candidate(sample, answer.text)
+    async def _check(self, place: Place, sample: Sample, slots: Sequence[Origin], answers: Sequence[Answered]) -> None:
+        scored = await self._checks.candidates(sample, [answer.text for answer in answers])
         with self._changed:
             block = self._blocks[place.block]
-            block.attempts[place.row].append(attempt_of(origin, answer, scored))
+            block.attempts[place.row] += map(attempt_of, slots, answers, scored)
             block.open.discard(place.row)
             if not block.open:
-                failing = [i for i, attempts in enumerate(block.attempts) if not attempts[-1].passed]
+                failing = [i for i, attempts in enumerate(block.attempts) if not any(a.passed for a in attempts)]
                 self._ask(place.block, block, failing)
             self._hand_over()
 
-    async def _score_reference(self, place: Place, sample: Sample) -> None:
+    async def _score_reference(self, number: int, index: int, sample: Sample) -> None:
         found = await self._checks.reference(sample)
         with self._changed:
-            self._blocks[place.block].references[place.row] = found
+            self._blocks[number].references[index] = found
             self._hand_over()
 
     def _hand_over(self) -> None:

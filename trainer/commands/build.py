@@ -13,7 +13,7 @@ from rewright.trainer.commands.exit_status import run_reporting
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-METHODS = ("sft", "sdft", "mind_the_gap", "agent")
+METHODS = ("sft", "sdft", "mind_the_gap", "mind_the_gap_guided", "agent", "select")
 
 
 def add(commands: "Commands") -> None:
@@ -29,7 +29,7 @@ def add(commands: "Commands") -> None:
     parser.add_argument(
         "--success-only", action="store_true", help="leave out the rows that fell back to the reference"
     )
-    parser.add_argument("--adapter", metavar="FOLDER", help="method agent: adapter/ of a Stage I run")
+    parser.add_argument("--adapter", metavar="FOLDER", help="methods agent and select: adapter/ of a Stage I run")
     parser.add_argument("--corpus", metavar="FOLDER", help="a finished corpus in place of the recipe's sources")
     parser.add_argument("--out", metavar="FOLDER", help="overrides keeping.output")
     parser.add_argument("--shard", metavar="I/N", help="build part I (from 0) of N, into OUT/shards/I-of-N")

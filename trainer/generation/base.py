@@ -29,10 +29,11 @@ GREEDY = Decoding()
 
 
 class Asked(NamedTuple):
-    """A prompt under a key of the caller's own."""
+    """A prompt under a key of the caller's own. draw: which sample of the prompt, so that each is drawn by itself."""
 
     key: Hashable
     messages: Messages
+    draw: int = 0
 
 
 class Answered(NamedTuple):
@@ -81,9 +82,10 @@ class DecodingEngine(Protocol):
     def close(self) -> None: ...
 
 
-def seed_of(seed: int, prompt_ids: Iterable[Sequence[int]]) -> int:
-    """A seed that depends on the prompts and on nothing else, so that a resumed run samples what it would have."""
-    digest = hashlib.sha256(repr((seed, [list(ids) for ids in prompt_ids])).encode()).digest()
+def seed_of(seed: int, prompt_ids: Iterable[Sequence[int]], draws: Sequence[int]) -> int:
+    """A seed that depends on the prompts and their draws and on nothing else, so that a resumed run samples what it
+    would have."""
+    digest = hashlib.sha256(repr((seed, [list(ids) for ids in prompt_ids], list(draws))).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 

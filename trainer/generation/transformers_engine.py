@@ -10,7 +10,7 @@ Not covered: rows replaced across batches, speculation, models spread over sever
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -33,6 +33,14 @@ from rewright.trainer.recipes.blocks import Backbone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+class _Row(NamedTuple):
+    """prompt: its ids; room: the most tokens that may be written behind it; draw: as in `Asked`."""
+
+    prompt: list[int]
+    room: int
+    draw: int
 
 
 class TransformersEngine:
@@ -92,7 +100,8 @@ class TransformersEngine:
             prompts = [self._chat.encode_prompt(asked.messages) for asked in batch]
             room = [min(self._decoding.max_tokens, self._window - len(ids)) for ids in prompts]
             fitting = [place for place, tokens in enumerate(room) if tokens > 0]
-            written = iter(self._halving([prompts[p] for p in fitting], [room[p] for p in fitting]))
+            rows = [_Row(prompts[p], room[p], batch[p].draw) for p in fitting]
+            written = iter(self._halving(rows))
             return [
                 self._answered(asked, next(written))
                 if room[place] > 0
@@ -105,27 +114,28 @@ class TransformersEngine:
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Answered(asked.key, str(text).strip(), len(ids), "stop" if ended else "length")
 
-    def _halving(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
-        if not prompts:
+    def _halving(self, rows: list[_Row]) -> list[tuple[list[int], bool]]:
+        if not rows:
             return []
         try:
-            return self._write(prompts, room)
+            return self._write(rows)
         except torch.OutOfMemoryError as error:
-            if len(prompts) == 1:
+            if len(rows) == 1:
                 raise BackboneError(
-                    f"one prompt of {len(prompts[0])} tokens with up to {room[0]} new ones does not fit into "
+                    f"one prompt of {len(rows[0].prompt)} tokens with up to {rows[0].room} new ones does not fit into "
                     f"{self._device}; lower generation.max_tokens, or use a smaller precision"
                 ) from error
         torch.cuda.empty_cache()
-        middle = len(prompts) // 2
-        return self._halving(prompts[:middle], room[:middle]) + self._halving(prompts[middle:], room[middle:])
+        middle = len(rows) // 2
+        return self._halving(rows[:middle]) + self._halving(rows[middle:])
 
     @torch.inference_mode()
-    def _write(self, prompts: list[list[int]], room: list[int]) -> list[tuple[list[int], bool]]:
-        """New ids without the end of turn, and whether it came, a prompt. prompts: (B, ≤ T) ids; room: (B,) tokens."""
+    def _write(self, rows: list[_Row]) -> list[tuple[list[int], bool]]:
+        """New ids without the end of turn, and whether it came, a row."""
+        prompts, room = [row.prompt for row in rows], [row.room for row in rows]
         d = self._decoding
         if d.temperature > 0:
-            torch.manual_seed(seed_of(d.seed, prompts))
+            torch.manual_seed(seed_of(d.seed, prompts, [row.draw for row in rows]))
         written = self._way.write(prompts, room, self._stop, temperature=d.temperature, top_p=d.top_p)
         if written is not None:
             return [self._cut(each.ids) for each in written]

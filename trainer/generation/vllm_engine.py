@@ -129,7 +129,7 @@ class VllmEngine:
             temperature=self._decoding.temperature,
             top_p=self._decoding.top_p,
             max_tokens=room,
-            seed=seed_of(self._decoding.seed, [ids]) if self._seeds_requests else None,
+            seed=seed_of(self._decoding.seed, [ids], [asked.draw]) if self._seeds_requests else None,
             stop_token_ids=sorted(self._chat.stop_ids),
             # Its own end of sequence may be a mark that closes a reasoning part.
             ignore_eos=True,

@@ -29,6 +29,7 @@ from rewright.trainer.grpo.train import train
 from rewright.trainer.models.adapter_folder import adapter_sha256
 from rewright.trainer.models.policy import locate
 from rewright.trainer.pipeline.steps import Done, Steps
+from rewright.trainer.recipes.build import Select
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.pipeline import Evaluation, PipelineRecipe
 from rewright.trainer.recipes.sft import SftData
@@ -82,6 +83,7 @@ class _Experiment:
             if dataset.adapter is not None
         }
         self._solve_prompt = Prompt.load(recipe.solve_prompt, places={"problem"}).sha256
+        self._guided_prompt = rewriting_prompt(recipe.guided_prompt).sha256
         self._common = _common(recipe)
         self.steps = Steps(Path(recipe.work).expanduser())
 
@@ -113,6 +115,8 @@ class _Experiment:
             "rewriter": rewriter.key if rewriter is not None else self._adapters.get(name),
             "solve_prompt": self._solve_prompt,
             "generation": _plain(recipe.generation),
+            **({"select": _plain(dataset.select or Select())} if dataset.method == "select" else {}),
+            **({"guided_prompt": self._guided_prompt} if dataset.method == "mind_the_gap_guided" else {}),
         }
         return self._step(
             f"build-{name}",

@@ -71,11 +71,9 @@ class Lora(Block):
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class Reward(Block):
-    """The service, and the rule of eq. 3."""
+class RewardRule(Block):
+    """How the service makes `total` of the components (eq. 3 and its variants)."""
 
-    base_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
-    api_key_file: str | None = Field(None, description="A file that holds the key; keys have no place in a recipe.")
     variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
@@ -83,10 +81,28 @@ class Reward(Block):
         "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody."
     )
     weights: dict[str, float] = Field({}, description="Further scorers of the service and what each counts in total.")
-    min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token.")
+    dist: Literal["mean", "sum", "tail"] = Field(
+        "mean", description="Which NLL eq. 7 standardises: eq. 6, its sum, or its mean over the worst 20 % of tokens."
+    )
+    min_std: float = Field(0.0, ge=0, description="Floor of σ_x in eq. 7, nats per token; with dist: sum nats.")
     guards: Guards = Field(
         Guards(), description="Limits on the signals of reward hacking, e.g. {min_length_ratio: 0.2}."
     )
+
+    def rule(self) -> dict[str, Any]:
+        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
+        rule |= {"weights": self.weights} if self.weights else {}
+        rule |= {"dist": self.dist} if self.dist != "mean" else {}
+        rule |= {"reasoning": self.reasoning} if self.reasoning != "judge" else {}
+        guards = self.guards.model_dump(exclude_none=True)
+        return rule | ({"guards": guards} if guards else {})
+
+
+class Reward(RewardRule):
+    """The service, and the rule of eq. 3."""
+
+    base_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    api_key_file: str | None = Field(None, description="A file that holds the key; keys have no place in a recipe.")
     whole_groups: bool = Field(False, description="A group with a failed member gives no reward at all.")
     patience_s: float = Field(1800.0, gt=0, description="How long the service may stay away before the run is ended.")
 
@@ -94,10 +110,3 @@ class Reward(Block):
     @classmethod
     def _one_is_a_list_too(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
-
-    def rule(self) -> dict[str, Any]:
-        rule = self.model_dump(include={"variant", "lambda_dist", "lambda_div", "min_std"})
-        rule |= {"weights": self.weights} if self.weights else {}
-        rule |= {"reasoning": self.reasoning} if self.reasoning != "judge" else {}
-        guards = self.guards.model_dump(exclude_none=True)
-        return rule | ({"guards": guards} if guards else {})

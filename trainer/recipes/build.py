@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewright.trainer.errors import RecipeError
-from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Prompt, Reward
+from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Prompt, Reward, RewardRule
 from rewright.trainer.recipes.loader import read_recipe
 
-Method = Literal["sft", "sdft", "mind_the_gap", "agent"]
+Method = Literal["sft", "sdft", "mind_the_gap", "mind_the_gap_guided", "agent", "select"]
 
 
 class Service(Block):
@@ -30,9 +30,10 @@ class Service(Block):
     def _one_is_a_list_too(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    def as_reward(self) -> Reward:
+    def as_reward(self, rule: RewardRule | None = None) -> Reward:
         """The same service in the words of Stage I, for `rewright.trainer.runs.preflight`."""
-        return Reward(base_urls=self.base_urls, api_key_file=self.api_key_file, patience_s=self.patience_s)
+        where = self.model_dump(include={"base_urls", "api_key_file", "patience_s"})
+        return Reward(**where, **(dict(rule) if rule is not None else {}))
 
 
 class Generation(Block):
@@ -46,13 +47,40 @@ class Generation(Block):
     seed: int = 17
 
 
+class Select(Block):
+    """Best of K by the service's reward: what the method select writes, and by which rule it chooses."""
+
+    k: int = Field(8, ge=2, description="Candidates a sample, all of one group of /v1/reward.")
+    candidates: Literal["rewrites", "self_solves", "both"] = Field(
+        "rewrites", description="What they are; both: half of each, and of an odd K one rewrite more."
+    )
+    temperature: float = Field(1.0, gt=0, description="In place of generation.temperature: a greedy model writes one.")
+    top_p: float = Field(1.0, gt=0, le=1)
+    rule: RewardRule = Field(RewardRule(), description="What `total` is made of.")
+
+    @property
+    def rewrites(self) -> int:
+        return {"rewrites": self.k, "self_solves": 0, "both": self.k - self.k // 2}[self.candidates]
+
+
+def check_select(method: Method, select: Select | None, *, has_rewriter: bool) -> None:
+    """Raises `ValueError` where the block select says what cannot be done."""
+    if method != "select" and select is not None:
+        raise ValueError(f"method {method} chooses among nothing; leave select out, or use method select")
+    if has_rewriter and select is not None and select.candidates != "rewrites":
+        raise ValueError(
+            f"select.candidates = {select.candidates}: a rewriter only rewrites; use rewrites, or leave it out"
+        )
+
+
 class BuildKeeping(Block):
     output: str = Field("runs/build", description="The dataset's folder.")
     format: Literal["jsonl", "parquet"] = "jsonl"
 
 
 class BuildRecipe(Block):
-    """adapter: the folder that Stage I left, for the method agent. Exactly one of corpus and corpus_folder."""
+    """adapter: the folder that Stage I left, for the method agent, and for select where a rewriter's candidates are
+    chosen among. Exactly one of corpus and corpus_folder."""
 
     kind: Literal["build"] = "build"
     method: Method
@@ -62,7 +90,9 @@ class BuildRecipe(Block):
     corpus: Corpus | None = None
     corpus_folder: str | None = Field(None, description="A finished corpus, such as corpus/ of a Stage I run.")
     prompt: Prompt = Field(Prompt(), description="Rewriting; an adapter of Stage I brings its own.")
-    solve_prompt: str = Field("solve-v1", description="mind_the_gap: how π0 is asked to solve the problem by itself.")
+    solve_prompt: str = Field("solve-v1", description="How π0 is asked to solve the problem by itself.")
+    guided_prompt: str = Field("guided-v1", description="How it is asked to solve it with the reference as a hint.")
+    select: Select | None = Field(None, description="method select: K and its rule; absent: the defaults.")
     service: Service = Service()
     generation: Generation = Generation()
     keeping: BuildKeeping = BuildKeeping()
@@ -73,11 +103,17 @@ class BuildRecipe(Block):
             raise ValueError("give either corpus (sources to read) or corpus_folder (a finished one), and not both")
         if self.method == "agent" and self.adapter is None:
             raise ValueError("method agent needs adapter, the folder adapter/ that `rewright train grpo` left")
-        if self.method != "agent" and self.adapter is not None:
+        if self.method not in ("agent", "select") and self.adapter is not None:
             raise ValueError(f"method {self.method} uses the backbone alone; leave adapter out, or use method agent")
+        check_select(self.method, self.select, has_rewriter=self.adapter is not None)
         if self.method == "sft" and self.success_only:
             raise ValueError("method sft has no rewrites, so success_only would leave nothing")
         return self
+
+    @property
+    def selecting(self) -> Select | None:
+        """What is chosen among, and how; None for the other methods."""
+        return (self.select or Select()) if self.method == "select" else None
 
 
 class Shard(NamedTuple):

@@ -10,7 +10,15 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Lora, Prompt, Reward
-from rewright.trainer.recipes.build import BuildKeeping, BuildRecipe, Generation, Method, Service
+from rewright.trainer.recipes.build import (
+    BuildKeeping,
+    BuildRecipe,
+    Generation,
+    Method,
+    Select,
+    Service,
+    check_select,
+)
 from rewright.trainer.recipes.evaluate import Drift, EvaluateRecipe, EvaluationPrompts
 from rewright.trainer.recipes.grpo import GrpoRecipe, Keeping, Rollouts, Training
 from rewright.trainer.recipes.loader import read_recipe
@@ -29,12 +37,19 @@ class Rewriter(Block):
 
 class Dataset(Block):
     """One build. For the method agent either a rewriter that the recipe trains, or an adapter of an earlier Stage I run
-    with the same backbone and the same share of Stage I, so that it was not trained on what it rewrites."""
+    with the same backbone and the same share of Stage I, so that it was not trained on what it rewrites. The method
+    select may have one too: K of its candidates to choose among, in place of π0's."""
 
     method: Method
     rewriter: str | None = None
     adapter: str | None = Field(None, description="The folder adapter/ of a Stage I run.")
+    select: Select | None = Field(None, description="method select: K and its rule; absent: the defaults.")
     success_only: bool = Field(False, description="Train once more on the rewrites alone (Table 4, Figure 3).")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_select(self.method, self.select, has_rewriter=(self.rewriter or self.adapter) is not None)
+        return self
 
 
 class Sft(Block):
@@ -62,6 +77,7 @@ class PipelineRecipe(Block):
     corpus: Corpus
     prompt: Prompt = Prompt()
     solve_prompt: str = "solve-v1"
+    guided_prompt: str = "guided-v1"
     service: Service = Service()
     rewriters: dict[str, Rewriter] = Field(default={}, description="By name; Stage I runs once for each.")
     datasets: dict[str, Dataset] = Field(min_length=1, description="By name; each is built, trained on, evaluated.")
@@ -75,8 +91,10 @@ class PipelineRecipe(Block):
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"{name!r} names a folder: letters, digits, - and _ alone")
         for name, dataset in self.datasets.items():
-            if dataset.method != "agent" and (dataset.rewriter or dataset.adapter) is not None:
-                raise ValueError(f"datasets.{name}: only the method agent has a rewriter or an adapter")
+            if dataset.method not in ("agent", "select") and (dataset.rewriter or dataset.adapter) is not None:
+                raise ValueError(f"datasets.{name}: only the methods agent and select have a rewriter or an adapter")
+            if dataset.rewriter is not None and dataset.adapter is not None:
+                raise ValueError(f"datasets.{name}: give either rewriter or adapter, and not both")
             if dataset.method == "agent" and (dataset.rewriter is None) == (dataset.adapter is None):
                 raise ValueError(f"datasets.{name}: the method agent needs either rewriter or adapter, and not both")
             if dataset.rewriter is not None and dataset.rewriter not in self.rewriters:
@@ -112,6 +130,8 @@ class PipelineRecipe(Block):
             corpus_folder=str(corpus) if corpus is not None else None,
             prompt=self.prompt,
             solve_prompt=self.solve_prompt,
+            guided_prompt=self.guided_prompt,
+            select=self.datasets[name].select,
             service=self.service,
             generation=self.generation,
             keeping=BuildKeeping(output=str(output)),

@@ -5,9 +5,9 @@ Promises: as `rewright.trainer.recipes.grpo`; defaults are the paper's values wh
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import RecipeError
@@ -38,8 +38,20 @@ class SftTraining(Block):
     epsilon: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
+    loss: Literal["nll", "dft", "importance"] = Field("nll", description="See `rewright.trainer.sft.losses`.")
+    ratio_bounds: tuple[NonNegativeFloat, NonNegativeFloat] | None = Field(
+        None, description="loss importance: what the ratio is clipped to; absent: 0 and 2."
+    )
     gradient_checkpointing: bool = True
     seed: int = 17
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if self.ratio_bounds is not None and self.loss != "importance":
+            raise ValueError(f"loss {self.loss} has no ratio; leave ratio_bounds out, or set loss to importance")
+        if self.ratio_bounds is not None and self.ratio_bounds[0] > self.ratio_bounds[1]:
+            raise ValueError("ratio_bounds are [low, high]: low must not be above high")
+        return self
 
     def accumulation(self, ranks: int) -> int:
         """Micro-batches of one update on each of `ranks` processes. Raises `RecipeError` where they do not divide."""

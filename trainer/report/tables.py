@@ -16,7 +16,9 @@ NAMES = {
     "sft": "SFT",
     "sdft": "SDFT",
     "mind_the_gap": "Mind the Gap",
+    "mind_the_gap_guided": "Mind the Gap, guided",
     "agent": "Rewriting-agent",
+    "select": "best of K",
     "other": "other data",
     "full": "full",
     "no_dist": "without r_dist",
@@ -26,7 +28,7 @@ NAMES = {
     "success_only": "success only",
     "fallback": "with fallback",
 }
-METHOD_ORDER = (*paper.METHODS, "other")
+METHOD_ORDER = (*paper.METHODS, "mind_the_gap_guided", "select", "other")
 _MISSING = "No runs for this table."
 
 

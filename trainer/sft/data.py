@@ -30,7 +30,8 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class SftRows:
-    """dataset: columns input_ids and labels; left_out: row id → reason; sha256: over the texts trained on."""
+    """dataset: columns input_ids, labels, and own: did the model write the response itself? left_out: row id → reason;
+    sha256: over the texts trained on."""
 
     dataset: "Dataset"
     left_out: dict[str, str]
@@ -54,7 +55,7 @@ def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: boo
     Raises `CorpusError` for a file that cannot be read, a row of another form, and where no row is left."""
     from datasets import Dataset
 
-    rows: list[dict[str, list[int]]] = []
+    rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     digest = hashlib.sha256()
     trained = 0
@@ -81,7 +82,8 @@ def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: boo
         digest.update(json.dumps([prompt, response], ensure_ascii=False).encode())
         trained += len(target.ids) - target.start
         labels = [IGNORED] * target.start + target.ids[target.start :]
-        rows.append({"input_ids": target.ids, "labels": labels})
+        own = row.get("origin", "reference") != "reference"
+        rows.append({"input_ids": target.ids, "labels": labels, "own": own})
     if not rows:
         raise CorpusError(f"data.path: no row of {path.name} can be trained on; left out: {_said(left_out)}")
     return SftRows(Dataset.from_list(rows), left_out, trained, f"sha256:{digest.hexdigest()}")

@@ -23,7 +23,7 @@ INFO = "dataset_info.json"
 def write_llama_factory(recipe: SftRecipe, file: Path, *, template: str | None, ranks: int) -> Path:
     """Write the YAML. ranks: processes that it will be started with, for the same global batch.
 
-    Raises `RecipeError` where the dataset was not exported, or the chat template is unknown.
+    Raises `RecipeError` where the dataset was not exported, the chat template is unknown, or it has no such loss.
     """
     t = recipe.training
     folder, name = _exported(Path(recipe.data.path).expanduser())
@@ -57,6 +57,10 @@ def write_llama_factory(recipe: SftRecipe, file: Path, *, template: str | None, 
         "seed": t.seed,
         "ddp_timeout": 180000000,
     }
+    if t.loss == "dft":
+        content["use_dft_loss"] = True
+    elif t.loss != "nll":
+        raise RecipeError(f"training.loss: LLaMA-Factory has no loss {t.loss}; use nll or dft, or train with rewright")
     if t.max_steps is not None:
         content["max_steps"] = t.max_steps
     if recipe.lora is not None:

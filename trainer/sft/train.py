@@ -92,13 +92,18 @@ def _trainer(
 ) -> "SFTTrainer":
     from trl.trainer.sft_trainer import SFTTrainer
 
-    return SFTTrainer(
-        model=_model(recipe, located),
-        args=_config(recipe, folder.path, ranks=ranks),
-        train_dataset=rows.dataset,
-        processing_class=tokenizer,
-        peft_config=lora_config(recipe.lora) if recipe.lora is not None else None,
-    )
+    from rewright.trainer.sft.losses import ImportanceTrainer
+
+    parts: dict[str, Any] = {
+        "model": _model(recipe, located),
+        "args": _config(recipe, folder.path, ranks=ranks),
+        "train_dataset": rows.dataset,
+        "processing_class": tokenizer,
+        "peft_config": lora_config(recipe.lora) if recipe.lora is not None else None,
+    }
+    if recipe.training.loss == "importance":
+        return ImportanceTrainer(bounds=recipe.training.ratio_bounds or (0.0, 2.0), **parts)
+    return SFTTrainer(**parts)
 
 
 def _model(recipe: SftRecipe, located: Located) -> Any:
@@ -127,6 +132,7 @@ def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
         adam_epsilon=t.epsilon,
         weight_decay=t.weight_decay,
         max_grad_norm=t.max_grad_norm,
+        loss_type="dft" if t.loss == "dft" else "nll",
         gradient_checkpointing=t.gradient_checkpointing,
         seed=t.seed,
         max_length=None,
@@ -148,6 +154,7 @@ def _origin(recipe: SftRecipe, located: Located, dataset: Path, rows: SftRows) -
         "success_only": built["success_only"] or recipe.data.success_only,
         "backbone": {"model": located.name, "revision": located.revision},
         "lora": recipe.lora is not None,
+        "loss": recipe.training.loss,
         "data": {"sha256": rows.sha256, "rows": len(rows.dataset), "tokens": rows.tokens, "left_out": rows.counts()},
     }
 

@@ -1,4 +1,5 @@
-"""ℓ_dist of eq. 6: the mean negative log-likelihood of a candidate under the frozen backbone π0, in nats per token.
+"""ℓ_dist of eq. 6: the mean negative log-likelihood of a candidate under the frozen backbone π0, in nats per token; and
+the same over its least likely tokens.
 
 Promises: conditioned on x alone; the prefix once a group; equal candidates scored once and counted each; a candidate
 that cannot be scored is `Failed` and costs its neighbours nothing; the event loop never tokenises or computes.
@@ -36,6 +37,9 @@ _NO_MEMORY = Failed.because("out_of_memory", "the candidate does not fit into th
 _NOT_FINITE = Failed.because(
     "not_finite", "the backbone's log-likelihood is not finite or out of range", retryable=False
 )
+
+TAIL = 5
+"""One token in so many, the least likely ones, counts for `nll_tail` (rounded up)."""
 
 _Ids = tuple[int, ...]
 _Outcome = torch.Tensor | OutOfMemory | Exception
@@ -280,13 +284,15 @@ def _item(ids: _Ids, outcome: _Outcome, spells_control: bool, format_: ChatForma
         return failed(outcome)
     if isinstance(outcome, Exception):
         return Failed.because("internal", f"scoring raised {type(outcome).__name__}", retryable=True)
-    nll = -float(outcome.double().mean())
+    logprobs = outcome.double()
+    nll = -float(logprobs.mean())
+    tail = -float(logprobs.topk(-(-len(ids) // TAIL), largest=False).values.mean())
     tokens = None
     try:
         if format_ is not None:
             pairs = zip(ids, outcome.tolist(), strict=True)
             tokens = [TokenLogprob(text=format_.token_text(token), logprob=logprob) for token, logprob in pairs]
         # A single infinite log-probability makes the mean infinite, and two that cancel make it NaN.
-        return NllScored(nll=nll, n_tokens=len(ids), control_tokens=spells_control, tokens=tokens)
+        return NllScored(nll=nll, n_tokens=len(ids), nll_tail=tail, control_tokens=spells_control, tokens=tokens)
     except ValidationError:
         return _NOT_FINITE

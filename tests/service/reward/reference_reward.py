@@ -23,7 +23,16 @@ def set_diversity(vectors):
     return statistics.fmean((1 - cosine(a, b)) / 2 for a, b in combinations(vectors, 2))
 
 
-def totals(candidates, variant, lambda_dist, lambda_div, min_std):
+def compared(candidate, dist):
+    """What eq. 7 standardises: nats per token, nats, or nats per token of the worst fifth."""
+    return {
+        "mean": candidate["nll"],
+        "sum": candidate["nll"] * candidate.get("n_tokens", 1),
+        "tail": candidate.get("tail"),
+    }[dist]
+
+
+def totals(candidates, variant, lambda_dist, lambda_div, min_std, *, dist="mean"):
     """One total per candidate, None where it has no reward."""
     passed = [c["v_ans"] == 1 and c["v_rea"] == 1 and not c["unfit"] for c in candidates]
     if variant == "soft":
@@ -31,25 +40,25 @@ def totals(candidates, variant, lambda_dist, lambda_div, min_std):
     else:
         inside = [ok and not c["lost"] for ok, c in zip(passed, candidates, strict=True)]
     members = [c for c, yes in zip(candidates, inside, strict=True) if yes]
-    nlls = [c["nll"] for c in members]
+    nlls = [compared(c, dist) for c in members]
     out = []
     for candidate, ok, yes in zip(candidates, passed, inside, strict=True):
         if candidate["lost"]:
             out.append(None)
             continue
-        dist = div = 0.0
+        r_dist = r_div = 0.0
         if yes:
             mu, sigma = statistics.fmean(nlls), statistics.pstdev(nlls)
-            dist = 1 / (1 + math.exp((candidate["nll"] - mu) / (max(sigma, min_std) + EPS)))
+            r_dist = 1 / (1 + math.exp((compared(candidate, dist) - mu) / (max(sigma, min_std) + EPS)))
             if len(members) >= 2:
                 rest = [c["vector"] for c in members if c is not candidate]
-                div = max(0.0, set_diversity([c["vector"] for c in members]) - set_diversity(rest))
+                r_div = max(0.0, set_diversity([c["vector"] for c in members]) - set_diversity(rest))
         auxiliary = {
-            "full": lambda_dist * dist + lambda_div * div,
-            "no_dist": lambda_div * div,
-            "no_div": lambda_dist * dist,
+            "full": lambda_dist * r_dist + lambda_div * r_div,
+            "no_dist": lambda_div * r_div,
+            "no_div": lambda_dist * r_dist,
             "task_only": 0.0,
-            "soft": lambda_dist * dist + lambda_div * div,
+            "soft": lambda_dist * r_dist + lambda_div * r_div,
         }[variant]
         gate = 1 if ok else 0
         out.append(gate + auxiliary if variant == "soft" else gate + gate * auxiliary)

@@ -32,6 +32,8 @@ candidates_st = st.lists(
             "v_ans": st.sampled_from([0, 1, 1, 1]),
             "v_rea": st.sampled_from([0, 1, 1, 1]),
             "nll": st.floats(0.01, 20),
+            "n_tokens": st.integers(1, 40),
+            "tail": st.floats(0.01, 40),
             "vector": st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda v: math.hypot(*v) > 1e-3),
             "lost": st.sampled_from([None, None, None, None, "verify", "judge", "nll"]),
             "unfit": st.sampled_from([False, False, False, False, True]),
@@ -46,6 +48,7 @@ rules_st = st.builds(
     lambda_dist=st.floats(0.1, 5),
     lambda_div=st.floats(0.1, 200),
     min_std=st.sampled_from([0.0, 0.05, 1.0]),
+    dist=st.sampled_from(["mean", "mean", "sum", "tail"]),
 )
 
 
@@ -69,7 +72,8 @@ def evidence_of(drawn, rule):
         lost = c["lost"] == "verify" or (c["lost"] == "judge" and asked_judge)
         at_nll = not lost and (rule.variant == "soft" or (asked_judge and c["v_rea"] == 1))
         if at_nll:
-            e.nll = LOST if c["lost"] == "nll" else NllScored(nll=c["nll"], n_tokens=5, control_tokens=c["unfit"])
+            told = {"nll": c["nll"], "n_tokens": c["n_tokens"], "nll_tail": c["tail"], "control_tokens": c["unfit"]}
+            e.nll = LOST if c["lost"] == "nll" else NllScored(**told)
         nll_counts = rule.variant in {"full", "no_div", "soft"}
         lost = lost or (at_nll and c["lost"] == "nll" and nll_counts)
         facts.append({**c, "lost": lost, "unfit": c["unfit"] and at_nll and c["lost"] != "nll"})
@@ -95,10 +99,10 @@ def test_totals_agree_with_the_second_implementation(drawn, rule):
     facts, evidence = evidence_of(drawn, rule)
     if rule.variant in {"no_dist", "task_only"}:
         # There a lost nll costs nothing; the reference knows no partial statistics, so leave its nll out of play.
-        facts = [{**f, "nll": 1.0} for f in facts]
+        facts = [{**f, "nll": 1.0, "n_tokens": 1, "tail": 1.0} for f in facts]
     whole = with_diversity(evidence, facts, rule)
     group = reward("g", evidence, rule, diversity=whole)
-    expected = totals(facts, rule.variant, rule.lambda_dist, rule.lambda_div, rule.min_std)
+    expected = totals(facts, rule.variant, rule.lambda_dist, rule.lambda_div, rule.min_std, dist=rule.dist)
     assert len(group.candidates) == len(drawn)
     for item, total in zip(group.candidates, expected, strict=True):
         if total is None:
@@ -252,3 +256,30 @@ def test_dist_reward_is_monotonic_bounded_and_never_overflows():
     assert values[0] == 1.0 and values[3] == 0.5 and values[-1] == 0.0
     stats = nll_statistics([1.0, 3.0])
     assert standardised_nll(3.0, stats, min_std=0.0) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_dist_says_which_nll_is_standardised_and_changes_nothing_that_is_reported_of_the_mean():
+    # (nll, tokens, tail): the longest text has the lowest mean, the largest sum, and the middle tail.
+    told = [(0.5, 100, 2.0), (0.6, 20, 1.0), (0.7, 30, 3.0)]
+
+    def scored(dist, *, tail=True):
+        evidence = [open_evidence(nll=0.0) for _ in told]
+        for e, (nll, n, worst) in zip(evidence, told, strict=True):
+            e.nll = NllScored(nll=nll, n_tokens=n, nll_tail=worst if tail else None)
+        return reward("g", evidence, Rule(dist=dist, lambda_div=0.0), diversity=0.0)
+
+    best = {}
+    for dist, compared in (("mean", [0.5, 0.6, 0.7]), ("sum", [50.0, 12.0, 21.0]), ("tail", [2.0, 1.0, 3.0])):
+        group = scored(dist)
+        mean = sum(compared) / 3
+        std = math.sqrt(sum((value - mean) ** 2 for value in compared) / 3)
+        assert (group.nll_mean, group.nll_std) == (pytest.approx(mean), pytest.approx(std))
+        assert [c.nll_z for c in group.candidates] == pytest.approx([(v - mean) / (std + 1e-6) for v in compared])
+        assert [c.nll for c in group.candidates] == [0.5, 0.6, 0.7]
+        assert [c.nll_dist for c in group.candidates] == ([None] * 3 if dist == "mean" else pytest.approx(compared))
+        best[dist] = max(range(3), key=lambda k: group.candidates[k].total)
+    assert best == {"mean": 0, "sum": 1, "tail": 1}
+    # A scorer of an earlier version: no reward, and never 0.0; where nothing hangs on it, nothing is lost.
+    lacking = scored("tail", tail=False)
+    assert lacking.failed == 3 and {c.error.code for c in lacking.candidates} == {"internal"}
+    assert scored("sum", tail=False).failed == 0

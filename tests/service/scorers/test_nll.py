@@ -107,6 +107,16 @@ def test_tokens_sum_to_the_score_and_spell_the_candidate() -> None:
     assert scores(tiny.tiny_backbone("llama"), GROUPS[:1])[0].candidates[0].tokens is None
 
 
+def test_the_tail_is_the_mean_of_the_least_likely_fifth_rounded_up() -> None:
+    (group,) = scores(tiny.tiny_backbone("llama"), GROUPS[:1], tokens=True)
+    lengths = set()
+    for item in group.candidates:
+        worst = sorted(-t.logprob for t in item.tokens)[::-1][: math.ceil(0.2 * item.n_tokens)]
+        assert item.nll_tail == pytest.approx(sum(worst) / len(worst), abs=1e-6) and item.nll_tail >= item.nll
+        lengths.add(len(worst))
+    assert 1 in lengths and max(lengths) > 2
+
+
 def test_the_end_of_turn_can_be_left_out() -> None:
     backbone = tiny.tiny_backbone("llama")
     (with_end,) = scores(backbone, GROUPS[1:], tokens=True)[0].candidates

@@ -54,7 +54,7 @@ def write_build_recipe(file: Path, *, model: Path, problems: Path, url: str, out
         "keeping": {"output": str(output)},
     }
     for name, change in changes.items():
-        content[name] = content[name] | change if isinstance(change, dict) else change
+        content[name] = (content.get(name) or {}) | change if isinstance(change, dict) else change
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return file
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.errors import CorpusError, RecipeError, RunFolderError, ServiceTrouble
 from tests.live_server import serve_app
 from tests.trainer.build.build_parts import rows_in, run_build, telling_scorers, write_build_recipe, write_samples
@@ -65,6 +66,17 @@ def test_every_sample_gives_one_row_and_what_is_kept_passed_the_gate_or_is_the_r
             assert (row["gate"], row["r_task"], row["v_ans"], row["v_rea"]) == ("open", 1, 1, 1)
             assert row["nll"] is not None and row["r_dist"] == 0.5 and row["r_div"] == 0
     assert {row["origin"] for row in rows} == {"rewrite", "self_solve", "reference"}
+
+
+def test_guided_re_solving_shows_the_reference_in_its_second_stage_and_then_falls_back(recipe, gap):
+    rows = rows_in(run_build(recipe(method="mind_the_gap_guided")))
+    assert {row["origin"] for row in rows} == {"self_solve", "guided_solve", "reference"}
+    for row, plain in zip(rows, rows_in(gap), strict=True):
+        steps = [attempt["step"] for attempt in row["attempts"]]
+        assert steps == (["self_solve"] if row["origin"] == "self_solve" else ["self_solve", "guided_solve"])
+        assert row["attempts"][0] == plain["attempts"][0]
+    prompt = Prompt.load("guided-v1", places={"problem", "solution"})
+    assert "is 42" in prompt.fill(problem="p", solution="it is 42") and "hint" in prompt.text
 
 
 def test_the_report_and_the_card_count_what_the_rows_say(gap):

@@ -25,15 +25,18 @@ class Checks:
         self.passes = passes
         self.gate = {problem: asyncio.Event() for problem in held}
         self.trouble = None
+        self.groups = []
 
-    async def candidate(self, sample, text):
+    async def candidates(self, sample, texts):
         if sample.problem in self.gate:
             await self.gate[sample.problem].wait()
         if self.trouble:
             raise self.trouble
-        passed = self.passes(text)
-        gate = "open" if passed else "wrong"
-        return RewardScored(total=float(passed), gate=gate, r_task=int(passed), signals=SIGNALS)
+        self.groups.append((sample.id, list(texts)))
+        passed = [self.passes(text) for text in texts]
+        return [
+            RewardScored(total=float(p), gate="open" if p else "wrong", r_task=int(p), signals=SIGNALS) for p in passed
+        ]
 
     async def reference(self, sample):
         return ReferenceNll(1.0)
@@ -56,10 +59,10 @@ def samples(count, read):
         yield Sample(f"p{n}", f"problem {n}", f"solution {n}", None, "test")
 
 
-def stream(loop, checks, taken, *, count=24, steps=(REWRITE,), read=None, window=2, take=None):
+def stream(loop, checks, taken, *, count=24, rounds=((REWRITE,),), read=None, window=2, take=None):
     return BuildStream(
         samples(count, read if read is not None else []),
-        steps,
+        rounds,
         checks,
         loop,
         take or taken.extend,
@@ -96,11 +99,27 @@ def test_what_did_not_pass_is_asked_again_before_new_blocks_and_in_batches_of_it
     taken = []
     checks = Checks(passes=lambda text: text == "well")
     odd = {f"problem {n}" for n in range(1, 24, 2)}
-    source = stream(loop, checks, taken, steps=(SOLVE, REWRITE), window=1)
+    source = stream(loop, checks, taken, rounds=((SOLVE,), (REWRITE,)), window=1)
     asked = answer_all(source, lambda a: "badly" if a.messages[0]["content"] in odd else "well")
     assert [batch[0][0] for batch in asked] == [block for block in range(6) for _ in range(3)]
     assert [text for _, text in asked[2]] == ["problem 1 solution 1", "problem 3 solution 3"]
     assert [[a.step for a in s.attempts] for s in taken[:2]] == [["self_solve"], ["self_solve", "rewrite"]]
+
+
+def test_all_candidates_of_a_round_are_asked_with_draws_of_their_own_and_scored_as_one_group(loop):
+    taken, draws = [], []
+    checks = Checks()
+    source = stream(loop, checks, taken, count=3, rounds=((REWRITE._replace(draws=2), SOLVE),), window=1)
+    while (batch := source.next_batch(wait=True)) is not None:
+        assert len(batch) <= 2
+        for a in reversed(batch):
+            draws.append((a.key.row, a.key.slot, a.draw))
+            source.answered(Answered(a.key, f"{a.messages[0]['content']} {a.draw}", 1, "stop"))
+    assert sorted(draws) == [(row, slot, draw) for row in range(3) for slot, draw in ((0, 0), (1, 1), (2, 0))]
+    assert dict(checks.groups) == {
+        f"p{n}": [f"problem {n} solution {n} 0", f"problem {n} solution {n} 1", f"problem {n} 0"] for n in range(3)
+    }
+    assert [[a.step for a in settled.attempts] for settled in taken] == [["rewrite", "rewrite", "self_solve"]] * 3
 
 
 def test_trouble_of_the_service_ends_the_stream_and_gives_no_row(loop):
@@ -128,5 +147,5 @@ def test_a_block_that_could_not_be_written_is_not_handed_over_again(loop):
 
 def test_a_method_without_steps_asks_nothing_and_gives_every_sample(loop):
     taken = []
-    stream(loop, Checks(), taken, steps=()).drain()
+    stream(loop, Checks(), taken, rounds=()).drain()
     assert len(taken) == 24 and all(settled.attempts == [] for settled in taken)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -136,7 +137,8 @@ def test_what_changed_is_done_anew_beside_the_old_and_nothing_else(finished):
     ("changes", "said"),
     [
         ("datasets.agent.rewriter=absent", "datasets.agent.rewriter must be one of rewriters (agent)"),
-        ("datasets.sft.rewriter=agent", "only the method agent has a rewriter"),
+        ("datasets.sft.rewriter=agent", "only the methods agent and select have a rewriter"),
+        ("datasets.sdft.select={k: 4}", "chooses among nothing"),
         ("datasets.agent.adapter=x", "either rewriter or adapter"),
         ("evaluate.data=absent.jsonl", "evaluate.data: there is no file"),
         ("corpus.sources.0.path=absent.jsonl", "corpus.sources: there is no file"),
@@ -153,4 +155,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(finished, tmp_path, capsy
 def test_the_shipped_recipe_parses():
     from rewright.trainer.recipes.pipeline import load_pipeline_recipe
 
-    assert set(load_pipeline_recipe("pipeline-demo").datasets) == {"sft", "sdft", "mind_the_gap", "agent"}
+    shipped = load_pipeline_recipe("pipeline-demo")
+    assert set(shipped.datasets) == {"sft", "sdft", "mind_the_gap", "agent", "select"}
+    built = shipped.build_recipe("select", output=Path("out"), adapter=None, corpus=None)
+    assert built.selecting is not None and (built.selecting.k, built.selecting.rule.min_std) == (4, 0.03)

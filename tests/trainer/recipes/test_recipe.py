@@ -55,13 +55,14 @@ def test_overrides_reach_blocks_lists_and_numbers():
             "corpus.sources.0.path=a.jsonl",
             "reward.min_std=0.05",
             "reward.variant=no_div",
+            "reward.dist=tail",
             "reward.guards.min_length_ratio=0.2",
         ],
     )
     assert recipe.training.learning_rate == 1e-5
     assert recipe.corpus.sources[0].path == "a.jsonl"
     rule = {"variant": "no_div", "lambda_dist": 1.0, "lambda_div": 1.0, "min_std": 0.05}
-    assert recipe.reward.rule() == rule | {"guards": {"min_length_ratio": 0.2}}
+    assert recipe.reward.rule() == rule | {"dist": "tail", "guards": {"min_length_ratio": 0.2}}
 
 
 @pytest.mark.parametrize(
