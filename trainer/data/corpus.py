@@ -4,7 +4,8 @@ Promises: the same recipe over the same files gives the same samples in the same
 and left out is counted and listed with its reason; a reference is never cut; a folder that holds a finished corpus of
 the same settings is read back instead of being made again.
 
-Left out, in this order: `empty` (no problem or no solution), `broken_text` (half of a surrogate pair), `duplicate` (of
+Left out, in this order: what the reader cannot use (`empty`, `no_answer` and the other reasons of
+`rewright.clients.rows.layouts`), `broken_text` (half of a surrogate pair), `duplicate` (of
 an earlier problem, white space aside), `control_tokens` (spells a control token of the tokenizer, which a chat template
 would let through as one), `too_long` (problem and solution), `prompt_too_long` (the rendered rewriting prompt),
 `bad_gold` (the verifier cannot read the gold answer). Samples are looked at in the order of the draw until enough are
@@ -13,30 +14,25 @@ found.
 Not covered: whether a problem occurs in a benchmark too.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rewright.trainer.data.samples import Sample, hash_of, read_samples, read_source, write_samples
+from rewright.trainer.data.samples import LeftOut, Sample, hash_of, read_samples, read_source, write_samples
 from rewright.trainer.data.split import Stage, place_in_draw, stage_of
 from rewright.trainer.data.whole_files import write_text
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.recipes.blocks import Corpus
+from rewright.trainer.recipes.blocks import Corpus, Source
 
 CHUNK = 1024
 """Samples that are looked at together; the verifier sees them in requests of the client's own size."""
 
 Refusals = Callable[[Sequence[Sample]], Mapping[str, str]]
 """Samples → reason by sample id, for those that are to be left out."""
-
-
-class LeftOut(NamedTuple):
-    id: str
-    source: str
-    reason: str
 
 
 @dataclass
@@ -110,29 +106,45 @@ def by_rule(reason: str, is_refused: Callable[[Sample], bool]) -> Refusals:
 
 def _in_order_of_draw(corpus: Corpus, report: CorpusReport) -> dict[Stage, list[Sample]]:
     seen: set[str] = set()
-    ids: Counter[str] = Counter()
+    ids: set[str] = set()
     drawn: dict[Stage, list[tuple[float, Sample]]] = {"one": [], "two": []}
-    for sample in _all(corpus):
+    for read in _all(corpus):
         report.read += 1
-        if not sample.problem or not sample.reference:
-            report.left_out.append(LeftOut(sample.id, sample.source, "empty"))
-        elif not sample.is_unicode:
-            report.left_out.append(LeftOut(sample.id, sample.source, "broken_text"))
-        elif (problem_hash := sample.problem_hash) in seen:
-            report.left_out.append(LeftOut(sample.id, sample.source, "duplicate"))
+        if isinstance(read, LeftOut):
+            report.left_out.append(read)
+        elif not read.is_unicode:
+            report.left_out.append(LeftOut(read.id, read.source, "broken_text"))
+        elif (problem_hash := read.problem_hash) in seen:
+            report.left_out.append(LeftOut(read.id, read.source, "duplicate"))
         else:
             seen.add(problem_hash)
-            ids[sample.id] += 1
-            if ids[sample.id] > 1:
-                raise CorpusError(f"two problems have the id {sample.id!r}; ids must be unique, or left out")
             stage = stage_of(problem_hash, share=corpus.stage_one_share)
-            drawn[stage].append((place_in_draw(problem_hash, seed=corpus.seed), sample))
+            drawn[stage].append((place_in_draw(problem_hash, seed=corpus.seed), _with_own_id(read, ids)))
     return {stage: [s for _, s in sorted(pool, key=lambda p: p[0])] for stage, pool in drawn.items()}
 
 
-def _all(corpus: Corpus) -> Iterator[Sample]:
-    for source in corpus.sources:
-        yield from read_source(source)
+def _with_own_id(sample: Sample, taken: set[str]) -> Sample:
+    """Two files, or two shards of one, may both count from 0; the later sample says where it comes from."""
+    name = sample.id
+    if name in taken:
+        name = f"{sample.source}:{sample.id}"
+    copies = itertools.count(2)
+    while name in taken:
+        name = f"{sample.source}:{sample.id}#{next(copies)}"
+    taken.add(name)
+    return sample if name == sample.id else replace(sample, id=name)
+
+
+def _all(corpus: Corpus) -> Iterator[Sample | LeftOut]:
+    for source, name in zip(corpus.sources, names_of(corpus.sources), strict=True):
+        yield from read_source(source, name)
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """A name for each source, none twice: the file's, its whole path where two are called alike, or with its number."""
+    names = [source.name for source in sources]
+    names = [(s.path or n) if names.count(n) > 1 else n for s, n in zip(sources, names, strict=True)]
+    return [f"{n}[{index}]" if names.count(n) > 1 else n for index, n in enumerate(names)]
 
 
 def _sizes(corpus: Corpus, available: Mapping[Stage, int]) -> tuple[int, int]:

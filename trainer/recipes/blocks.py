@@ -5,10 +5,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rewright.clients.rows.layouts import LAYOUTS
 from rewright.clients.wire import Guards
 from rewright.service.models.defaults import EMBEDDED
-
-Layout = Literal["columns", "numina_math_cot", "open_math_reasoning"]
 
 
 class Block(BaseModel):
@@ -24,23 +23,30 @@ class Backbone(Block):
 
 
 class Source(Block):
-    """One file or hub data set. Exactly one of `path` and `hub`."""
+    """One file, folder, glob or hub data set. Exactly one of `path` and `hub`."""
 
-    path: str | None = Field(None, description="JSONL or Parquet.")
+    path: str | None = Field(None, description="JSON, JSON lines, CSV, Parquet or Arrow; a folder or glob of them.")
     hub: str | None = Field(None, description="owner/name of a hub data set.")
     config: str | None = None
     split: str = "train"
-    layout: Layout = "columns"
-    problem: str = Field("problem", description="layout columns: the name of the column that holds x.")
-    solution: str = Field("solution", description="layout columns: … that holds y*.")
-    answer: str | None = Field(None, description="layout columns: … that holds a*; absent: it is read from y*.")
+    layout: str = Field("columns", description="A name of `rewright.clients.rows.layouts`.")
+    problem: str | None = Field(None, description="The column that holds x (a dotted path), in place of the layout's.")
+    solution: str | None = Field(None, description="… that holds y*.")
+    answer: str | None = Field(None, description="… that holds a*. A layout without one reads it from y*.")
     limit: int | None = Field(None, ge=1, description="Read no more rows than this.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.path is None) == (self.hub is None):
-            raise ValueError("a source needs either path (JSONL, Parquet) or hub (owner/name), and not both")
+            raise ValueError("a source needs either path (a file, folder or glob) or hub (owner/name), and not both")
         return self
+
+    @field_validator("layout")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in LAYOUTS:
+            raise ValueError(f"there is no layout {value!r}; there are {', '.join(LAYOUTS)}")
+        return value
 
     @property
     def name(self) -> str:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewright.clients.rows.json_rows import UnreadableData
+from rewright.clients.rows.reading import read_rows
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.errors import ModelError
-from rewright.trainer.data.samples import jsonl_rows, parquet_rows
 from rewright.trainer.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ class SftRows:
 
 def read_dataset(path: Path) -> Iterator[Mapping[str, Any]]:
     """Rows of a JSONL or Parquet file. Raises `CorpusError` where it cannot be read."""
-    if not path.is_file():
-        raise CorpusError(f"data.path: there is no file {str(path)!r}; `rewright build` writes one")
-    return parquet_rows(path) if path.suffix == ".parquet" else jsonl_rows(path)
+    try:
+        yield from (row.values for row in read_rows(str(path)))
+    except UnreadableData as error:
+        raise CorpusError(f"data.path: {error.message}") from None
 
 
 def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: bool = False) -> SftRows:

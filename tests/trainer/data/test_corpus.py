@@ -95,16 +95,27 @@ def test_a_finished_corpus_is_read_back_and_never_mixed_with_another(tmp_path):
         made(corpus, tmp_path / "c")
 
 
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([{"problem": "", "solution": ""}], "no sample is left"),
-        ([{"id": 1, "problem": "a", "solution": "b"}, {"id": 1, "problem": "c", "solution": "d"}], "unique"),
-    ],
-)
-def test_a_corpus_that_cannot_be_used_is_refused(tmp_path, rows, said):
-    with pytest.raises(CorpusError, match=said):
-        made(corpus_of(tmp_path, rows), tmp_path / "c")
+def test_a_corpus_that_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match="none of its 1 rows can be used: 1 empty"):
+        made(corpus_of(tmp_path, [{"problem": "", "solution": ""}]), tmp_path / "c")
+    with pytest.raises(CorpusError, match="no sample is left"):
+        made(corpus_of(tmp_path, problems(3)), tmp_path / "c", [by_rule("all", lambda s: True)])
+
+
+def test_ids_and_names_of_two_files_do_not_collide(tmp_path):
+    sources = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        rows = [
+            {"id": 0, "problem": f"{folder}?", "solution": "1"},
+            {"id": 0, "problem": f"{folder}!", "solution": "2"},
+        ]
+        file = tmp_path / folder / "train.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        sources.append(Source(path=str(file)))
+    stages = made(Corpus(sources=tuple(sources)), tmp_path / "c")
+    samples = stages.stage_one + stages.stage_two
+    assert len({s.id for s in samples}) == 4 and {s.source for s in samples} == {s.path for s in sources}
 
 
 SHORT = ("What is 2 + 2?", "It is \\boxed{4}.")
