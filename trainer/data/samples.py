@@ -54,9 +54,12 @@ class Sample:
 
 
 class LeftOut(NamedTuple):
+    """detail: what the reason does not say, such as the two answers that differ; may be blank."""
+
     id: str
     source: str
     reason: str
+    detail: str = ""
 
 
 def read_source(source: Source, name: str | None = None) -> Iterator[Sample | LeftOut]:

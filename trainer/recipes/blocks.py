@@ -62,7 +62,12 @@ class Corpus(Block):
     seed: int = 17
     max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
     max_solution_characters: int | None = Field(None, ge=1)
-    check_golds: bool = Field(True, description="Ask the service's verifier whether each gold answer can be read.")
+    check_golds: bool = Field(
+        True, description="Ask the service's verifier whether each gold can be read and is what its own y* says."
+    )
+    max_gold_misses: float = Field(
+        0.1, ge=0, le=1, description="Share of the given golds that their own y* may miss; those are left out."
+    )
 
 
 class Prompt(Block):

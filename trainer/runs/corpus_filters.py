@@ -5,13 +5,14 @@ from typing import Any
 
 from rewright.clients.http_client import RewardClient
 from rewright.service.models.chat_format import ChatFormat
-from rewright.trainer.data.corpus import Refusals, by_rule
+from rewright.trainer.data.corpus import GOLD_MISSES, Reason, Refusals, by_rule
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus
 
 BAD_GOLD = "bad_gold"
+_MISSES = dict(zip(("wrong", "no_answer", "undecided"), GOLD_MISSES, strict=True))
 
 
 def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_prompt_tokens: int) -> list[Refusals]:
@@ -30,10 +31,13 @@ def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_promp
     return filters
 
 
-def unreadable_golds(client: RewardClient) -> Refusals:
-    """Samples whose gold answer the service's verifier cannot read: it is asked with the reference as a candidate."""
+def untrusted_golds(client: RewardClient) -> Refusals:
+    """Samples whose gold the service's verifier cannot read, or that y*, asked as a candidate, does not give.
 
-    def refusals(samples: Sequence[Sample]) -> Mapping[str, str]:
+    A gold that is read from y* itself is only asked for being readable.
+    """
+
+    def refusals(samples: Sequence[Sample]) -> Mapping[str, Reason]:
         groups: list[Any] = [
             {
                 "id": s.id,
@@ -44,10 +48,15 @@ def unreadable_golds(client: RewardClient) -> Refusals:
             }
             for s in samples
         ]
+        by_id = {sample.id: sample for sample in samples}
         refused = {}
         for group in client.verify(groups).groups:
             item = group.candidates[0]
+            gold = by_id[group.id].answer
             if item.status != "failed":
+                if gold is not None and not item.correct:
+                    said = f"the gold is {gold!r}, the solution says {item.extracted!r}"
+                    refused[group.id] = Reason(_MISSES[item.verdict], said)
                 continue
             # Any other reason is the service's, and no reason to leave a sample out for every method.
             if item.error.code != BAD_GOLD:
@@ -55,7 +64,7 @@ def unreadable_golds(client: RewardClient) -> Refusals:
                     f"the verifier could not tell whether the gold answer of {group.id!r} can be read "
                     f"({item.error.code}); try again, or set corpus.check_golds to false"
                 )
-            refused[group.id] = item.error.code
+            refused[group.id] = Reason(item.error.code)
         return refused
 
     return refusals

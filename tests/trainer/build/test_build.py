@@ -163,18 +163,23 @@ def test_bad_samples_are_left_out_for_every_method_alike_and_listed(recipe, tmp_
         {"id": "unread", "problem": "What is 2 plus 2?", "solution": "It is 4.", "answer": "unreadable"},
         {"id": "hollow", "problem": "What is 3 plus 3?", "solution": " ", "answer": 6},
         {"id": "broken", "problem": "What is \ud83d plus 1?", "solution": "It is 1.", "answer": 1},
+        {"id": "wrong", "problem": "What is 5 plus 5?", "solution": "It is 10.", "answer": "another"},
         {"id": "no-answer", "problem": "What is 4 plus 4?", "solution": "It is \\boxed{8}.", "answer": None},
     ]
     file = tmp_path / "bad.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    half = {"max_gold_misses": 0.5}
     for method in ("sft", "sdft"):
-        dataset = run_build(recipe(method=method, problems=file, keeping={"output": str(tmp_path / method)}))
-        assert sorted(row["id"] for row in rows_in(dataset)) == ["good", "no-answer"]
+        dataset = run_build(
+            recipe(method=method, problems=file, keeping={"output": str(tmp_path / method)}, corpus=half)
+        )
+        assert sorted(row["id"] for row in rows_in(dataset)) == ["good"]
         left = json.loads((dataset.parent / "corpus" / "report.json").read_text())["left_out"]
         assert {item["id"]: item["reason"] for item in left} == {
-            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text"
+            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text",
+            "no-answer": "no_answer", "wrong": "gold_differs",
         }  # fmt: skip
-        assert report_of(dataset)["left_out"] == {"duplicate": 1, "bad_gold": 1, "empty": 1, "broken_text": 1}
+        assert set(report_of(dataset)["left_out"].values()) == {1}
 
 
 def test_a_gold_that_is_found_unreadable_under_way_stops_the_build_and_is_no_fallback(recipe, tmp_path):
@@ -191,7 +196,7 @@ def test_a_gold_that_is_found_unreadable_under_way_stops_the_build_and_is_no_fal
         ("", "no rows"),
         ('{"problem": "x"}\n', "'solution'"),
         ("{nonsense\n", "line 1: no JSON"),
-        ('{"problem": "What?", "solution": "", "answer": "1"}\n', "no sample is left for Stage II"),
+        ('{"problem": "What?", "solution": "", "answer": "1"}\n', "none of its 1 rows can be used: 1 empty"),
     ],
 )
 def test_a_corpus_that_cannot_be_used_is_said_to_be_so(recipe, tmp_path, lines, said):

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from rewright.clients.http_client import RewardClient
 from rewright.service.models.chat_format import ChatFormat
 from rewright.service.models.rendering import Rendering
-from rewright.trainer.data.corpus import by_rule, prepare_corpus
+from rewright.trainer.data.corpus import Reason, by_rule, prepare_corpus
 from rewright.trainer.data.prompts import rewriting_prompt
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.data.split import place_in_draw, stage_of
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus, Source
-from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
+from rewright.trainer.runs.corpus_filters import local_filters, untrusted_golds
 from tests.live_server import serve_app
 from tests.plain_scorers import plain_scorers
 from tests.service.scorers.tiny_models import TRIMS_AND_PRINTS_THE_DATE, tiny_tokenizer
@@ -141,14 +141,53 @@ def test_local_filters(problem, reference, reason):
     bare = len(chat.encode_prefix(prompt.fill(problem=SHORT[0], solution=SHORT[1])))
     sample = Sample("s", problem, reference, None, "x")
     said = [f([sample]).get("s") for f in local_filters(corpus, prompt, chat, max_prompt_tokens=bare + 60)]
-    assert next((r for r in said if r), None) == reason
+    assert next((r.code for r in said if r), None) == reason
 
 
 def test_golds_that_the_verifier_cannot_read_are_found_by_asking_it():
     samples = [
         Sample("good", "p", "fine", "4", "x"),
         Sample("bad", "p", "fail=bad_gold@verify", "?", "x"),
-        Sample("wrong", "p", "ans=0", "4", "x"),
+        Sample("other", "p", "ans=0", "4", "x"),
+        Sample("none", "p", "verdict=no_answer", "4", "x"),
+        Sample("unclear", "p", "verdict=undecided", "4", "x"),
+        Sample("its own", "p", "ans=0", None, "x"),
     ]
     with serve_app(plain_scorers()) as server, RewardClient(server.url) as client:
-        assert unreadable_golds(client)(samples) == {"bad": "bad_gold"}
+        refused = untrusted_golds(client)(samples)
+    assert {name: reason.code for name, reason in refused.items()} == {
+        "bad": "bad_gold", "other": "gold_differs", "none": "gold_not_stated", "unclear": "gold_undecided"
+    }  # fmt: skip
+    assert refused["other"].detail == "the gold is '4', the solution says '42'"
+
+
+def missing_every(count):
+    """A filter that stands for the verifier: of every `count` samples the first misses its gold."""
+    return lambda samples: {s.id: Reason("gold_differs", "said") for s in samples if int(s.id[1:]) % count == 0}
+
+
+@pytest.mark.parametrize(
+    ("every", "limit", "refused"), [(1, 0.1, True), (2, 0.4, True), (20, 0.1, False), (1, 1, False)]
+)
+def test_a_corpus_whose_golds_are_not_what_its_solutions_say_is_refused(tmp_path, every, limit, refused):
+    rows = problems(600)
+    corpus = corpus_of(tmp_path, [row | {"answer": 999983} for row in rows], max_gold_misses=limit)
+    corpus = corpus.model_copy(update={"sources": (corpus.sources[0].model_copy(update={"answer": "answer"}),)})
+    if refused:
+        with pytest.raises(CorpusError, match=r"gold answers are not what.*max_gold_misses.*p\d"):
+            made(corpus, tmp_path / "c", [missing_every(every)])
+        assert not (tmp_path / "c" / "report.json").exists()
+    elif every > 1:
+        made(corpus, tmp_path / "c", [missing_every(every)])
+        report = json.loads((tmp_path / "c" / "report.json").read_text())
+        assert report["golds"] == {"given": 570, "from_reference": 0} and report["counts"] == {"gold_differs": 30}
+        assert report["left_out"][0]["detail"] == "said"
+    else:
+        with pytest.raises(CorpusError, match="no sample is left"):
+            made(corpus, tmp_path / "c", [missing_every(every)])
+
+
+def test_golds_from_the_solutions_are_counted_apart(tmp_path):
+    made(corpus_of(tmp_path, problems(20)), tmp_path / "c")
+    report = json.loads((tmp_path / "c" / "report.json").read_text())
+    assert report["golds"] == {"given": 0, "from_reference": 20}
