@@ -65,7 +65,7 @@ def record_of(layout: Layout, row: Mapping[str, Any]) -> Record:
     if layout.kind is not None and (reason := layout.kind(row)):
         return Record("", "", None, reason)
     told = value_at(row, layout.problem)
-    if are_messages(told):
+    if are_messages(told) or layout.solution == layout.problem:
         problem, solution, reason = _of_messages(layout, row, told)
     else:
         problem, solution, reason = _of_texts(layout, row, told)
@@ -87,7 +87,8 @@ def missing_columns(layout: Layout, row: Mapping[str, Any]) -> list[str]:
     needed = [layout.problem, *([layout.solution] if layout.solution and not layout.chosen else [])]
     if layout.answer is not None and not layout.optional_answer:
         needed.append(layout.answer)
-    return [path for path in dict.fromkeys([*needed, *layout.marks]) if not has_column(row, path)]
+    needed += layout.marks if layout.chosen else ()
+    return [path for path in dict.fromkeys(needed) if not has_column(row, path)]
 
 
 def check_columns(name: str, layout_name: str, layout: Layout, row: Mapping[str, Any]) -> None:
@@ -109,7 +110,11 @@ def check_columns(name: str, layout_name: str, layout: Layout, row: Mapping[str,
 
 def fitting_layouts(row: Mapping[str, Any]) -> list[str]:
     """Names of the published layouts whose columns the row has, the most telling first."""
-    fits = [name for name, layout in LAYOUTS.items() if name != "columns" and not missing_columns(layout, row)]
+    fits = [
+        name
+        for name, layout in LAYOUTS.items()
+        if name != "columns" and all(has_column(row, m) for m in layout.marks) and not missing_columns(layout, row)
+    ]
     return sorted(fits, key=lambda name: -len({*LAYOUTS[name].marks, LAYOUTS[name].problem, LAYOUTS[name].solution}))
 
 

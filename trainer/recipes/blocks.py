@@ -1,13 +1,22 @@
 """Blocks that recipes of several stages share."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rewright.clients.rows.layouts import LAYOUTS
 from rewright.clients.wire import Guards
 from rewright.service.models.defaults import EMBEDDED
+
+
+def _known_layout(name: str) -> str:
+    if name not in LAYOUTS:
+        raise ValueError(f"there is no layout {name!r}; there are {', '.join(LAYOUTS)}")
+    return name
+
+
+LayoutName = Annotated[str, AfterValidator(_known_layout)]
 
 
 class Block(BaseModel):
@@ -29,7 +38,7 @@ class Source(Block):
     hub: str | None = Field(None, description="owner/name of a hub data set.")
     config: str | None = None
     split: str = "train"
-    layout: str = Field("columns", description="A name of `rewright.clients.rows.layouts`.")
+    layout: LayoutName = Field("columns", description="A name of `rewright.clients.rows.layouts`.")
     problem: str | None = Field(None, description="The column that holds x (a dotted path), in place of the layout's.")
     solution: str | None = Field(None, description="… that holds y*.")
     answer: str | None = Field(None, description="… that holds a*. A layout without one reads it from y*.")
@@ -40,13 +49,6 @@ class Source(Block):
         if (self.path is None) == (self.hub is None):
             raise ValueError("a source needs either path (a file, folder or glob) or hub (owner/name), and not both")
         return self
-
-    @field_validator("layout")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value not in LAYOUTS:
-            raise ValueError(f"there is no layout {value!r}; there are {', '.join(LAYOUTS)}")
-        return value
 
     @property
     def name(self) -> str:
