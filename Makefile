@@ -32,7 +32,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 
-.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory format \
+.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-without-torch serve check check-llama-factory layouts-table format \
   constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
   soak-serving chaos bench-build bench-grpo bench-bombs clean
 
@@ -103,6 +103,9 @@ soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: me
 
 chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and the judge are killed; half an hour at most
 	$(PY) tests/bench/chaos.py
+
+layouts-table: $(STAMP)   ## the table of docs/data.md, from small files in each published schema
+	$(PY) tests/bench/layouts_table.py
 
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py
