@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from rewright.clients.wire import RewardScored
+from rewright.clients.wire import RewardScored, Signals
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.generation.base import Answered
 
@@ -62,7 +62,8 @@ def row_of(
     """The last attempt where it passed, else the reference (eq. 14)."""
     kept = attempts[-1] if attempts and attempts[-1].passed else None
     completion = kept.text if kept else sample.reference
-    nothing = dict.fromkeys(COMPONENTS)
+    # A struct of nulls, so that files read by their own rows alone agree in their types whatever the method.
+    nothing = dict.fromkeys(COMPONENTS) | {"signals": dict.fromkeys(Signals.model_fields)}
     return {
         "id": sample.id,
         "prompt": [{"role": "user", "content": sample.problem}],

@@ -102,6 +102,26 @@ def test_the_baseline_of_references_needs_no_model_and_writes_nothing(recipe):
     assert report_of(dataset)["yield"] is None and report_of(dataset)["generator_busy"] == 0
 
 
+def test_builds_of_every_method_and_format_load_and_concatenate_with_datasets(gap, recipe, tmp_path):
+    import datasets
+
+    parquet = {"output": str(tmp_path / "parquet"), "format": "parquet"}
+    others = [recipe(method="sft", keeping={"output": str(tmp_path / "sft")}), recipe(method="sft", keeping=parquet)]
+    files = [gap, *(run_build(other) for other in others)]
+    for load in (lambda file: str(file.parent), None):
+        loaded = []
+        for number, file in enumerate(files):
+            kind = "parquet" if file.suffix == ".parquet" else "json"
+            where = {"path": load(file)} if load else {"path": kind, "data_files": str(file)}
+            cache = str(tmp_path / f"cache-{number}-{bool(load)}")
+            loaded.append(datasets.load_dataset(**where, split="train", cache_dir=cache))
+        if load:
+            assert loaded[0].features == loaded[1].features == loaded[2].features
+        for order in (loaded, loaded[::-1]):
+            together = datasets.concatenate_datasets(order)
+            assert len(together) == 3 * 36 and set(together["origin"]) >= {"reference"}
+
+
 def test_success_only_in_parquet_leaves_out_the_fallbacks_and_counts_them(recipe):
     pq = pytest.importorskip("pyarrow.parquet")
     dataset = run_build(recipe(success_only=True, keeping={"format": "parquet"}))
