@@ -100,10 +100,15 @@ def read_all(source: Source) -> Iterator[Sample]:
     return (read for read in read_source(source) if isinstance(read, Sample))
 
 
+def iter_samples(file: Path) -> Iterator[Sample]:
+    """What `write_samples` wrote, one at a time."""
+    with file.open("rb") as lines:
+        yield from (Sample(**json.loads(line)) for line in lines)
+
+
 def read_samples(file: Path) -> list[Sample]:
     """What `write_samples` wrote."""
-    with file.open(encoding="utf-8") as lines:
-        return [Sample(**json.loads(line)) for line in lines]
+    return list(iter_samples(file))
 
 
 def write_samples(file: Path, samples: Iterable[Sample]) -> None:

@@ -42,7 +42,8 @@ class Source(Block):
     problem: str | None = Field(None, description="The column that holds x (a dotted path), in place of the layout's.")
     solution: str | None = Field(None, description="… that holds y*.")
     answer: str | None = Field(None, description="… that holds a*. A layout without one reads it from y*.")
-    limit: int | None = Field(None, ge=1, description="Read no more rows than this.")
+    limit: int | None = Field(None, ge=1, description="Read no more rows than this, from the beginning.")
+    sample: int | None = Field(None, ge=1, description="Take so many rows at random (by corpus.seed), read all.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -62,6 +63,9 @@ class Corpus(Block):
     draw: int | None = Field(None, ge=2, description="Samples drawn, both stages together; absent: all.")
     stage_one_share: float = Field(0.5, ge=0, le=1)
     seed: int = 17
+    decontaminate: tuple[str, ...] = Field(
+        (), description="Evaluation files (or hub:owner/name@test) whose questions no problem may share."
+    )
     max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
     max_solution_characters: int | None = Field(None, ge=1)
     check_golds: bool = Field(

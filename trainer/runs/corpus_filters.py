@@ -1,10 +1,12 @@
 """What keeps a sample out of the corpus, for every method alike (method.md, "Stage I" and "Stage II")."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rewright.clients.http_client import RewardClient
 from rewright.service.models.chat_format import ChatFormat
+from rewright.trainer.data.contamination import Evaluations
 from rewright.trainer.data.corpus import GOLD_MISSES, Reason, Refusals, by_rule
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample
@@ -16,19 +18,49 @@ _MISSES = dict(zip(("wrong", "no_answer", "undecided"), GOLD_MISSES, strict=True
 
 
 def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_prompt_tokens: int) -> list[Refusals]:
-    """Those that need the backbone's tokenizer and nobody's answer, cheapest first."""
+    """Those that need the backbone's tokenizer and nobody's answer, cheapest first.
+
+    Raises `CorpusError` for evaluation files that cannot be read.
+    """
+
+    def longer(text: str, limit: int, count: Callable[[str], int]) -> bool:
+        """What is much longer than the limit is not encoded to see it: megabytes would take a tokenizer minutes."""
+        return len(text) > limit * chat.longest_token or count(text) > limit
+
+    cores = os.cpu_count() or 1
     filters = [
         by_rule("control_tokens", lambda s: chat.spells_control_token(f"{s.problem}\n{s.reference}")),
-        by_rule("too_long", lambda s: chat.token_count(f"{s.problem}\n{s.reference}") > corpus.max_sample_tokens),
+        by_rule(
+            "too_long",
+            lambda s: longer(f"{s.problem}\n{s.reference}", corpus.max_sample_tokens, chat.token_count),
+            threads=cores,
+        ),
         by_rule(
             "prompt_too_long",
-            lambda s: len(chat.encode_prefix(prompt.fill(problem=s.problem, solution=s.reference))) > max_prompt_tokens,
+            lambda s: longer(
+                prompt.fill(problem=s.problem, solution=s.reference),
+                max_prompt_tokens,
+                lambda text: len(chat.encode_prefix(text)),
+            ),
+            threads=cores,
         ),
     ]
+    if corpus.decontaminate:
+        filters.insert(0, shared_questions(Evaluations(corpus.decontaminate)))
     limit = corpus.max_solution_characters
     if limit is not None:
         filters.insert(0, by_rule("solution_too_long", lambda s: len(s.reference) > limit))
     return filters
+
+
+def shared_questions(evaluations: Evaluations) -> Refusals:
+    """Samples whose problem is an evaluation question, or shares 13 words in a row with one."""
+
+    def refusals(samples: Sequence[Sample]) -> Mapping[str, Reason]:
+        found = ((sample.id, evaluations.shared(sample.problem)) for sample in samples)
+        return {name: Reason("contaminated", shared) for name, shared in found if shared}
+
+    return refusals
 
 
 def untrusted_golds(client: RewardClient) -> Refusals:

@@ -194,7 +194,7 @@ def test_bad_samples_are_left_out_for_every_method_alike_and_listed(recipe, tmp_
             recipe(method=method, problems=file, keeping={"output": str(tmp_path / method)}, corpus=half)
         )
         assert sorted(row["id"] for row in rows_in(dataset)) == ["good"]
-        left = json.loads((dataset.parent / "corpus" / "report.json").read_text())["left_out"]
+        left = rows_in(dataset.parent / "corpus" / "left_out.jsonl")
         assert {item["id"]: item["reason"] for item in left} == {
             "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text",
             "no-answer": "no_answer", "wrong": "gold_differs",

@@ -31,6 +31,10 @@ def corpus_of(tmp_path, rows, name="data.jsonl", **options):
     return Corpus(sources=(Source(path=str(file)),), **options)
 
 
+def listed(folder):
+    return [json.loads(line) for line in (folder / "left_out.jsonl").read_text().splitlines()]
+
+
 def made(corpus, folder, filters=()):
     return prepare_corpus(corpus, folder, settings=corpus.model_dump(mode="json"), filters=filters)
 
@@ -79,7 +83,7 @@ def test_what_is_left_out_is_counted_listed_and_replaced(tmp_path):
     report = json.loads((tmp_path / "c" / "report.json").read_text())
     assert report["read"] == 62 and report["counts"]["duplicate"] == report["counts"]["empty"] == 1
     assert report["looked_at"] == 20 + report["counts"].get("odd", 0)
-    assert {"id": "d", "source": "data.jsonl", "reason": "duplicate"} in report["left_out"]
+    assert {"id": "d", "source": "data.jsonl", "reason": "duplicate"} in listed(tmp_path / "c")
     assert report["data_hash"] == stages.data_hash
 
 
@@ -90,6 +94,7 @@ def test_a_finished_corpus_is_read_back_and_never_mixed_with_another(tmp_path):
     assert made(corpus, tmp_path / "c").stage_one == first.stage_one
     with pytest.raises(CorpusError, match="seed"):
         made(corpus.model_copy(update={"seed": 5}), tmp_path / "c")
+    assert {file.name for file in (tmp_path / "c").iterdir()} == {"stage_one.jsonl", "stage_two.jsonl", "report.json"}
     (tmp_path / "c" / "stage_one.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(CorpusError, match="not what was written"):
         made(corpus, tmp_path / "c")
@@ -181,7 +186,7 @@ def test_a_corpus_whose_golds_are_not_what_its_solutions_say_is_refused(tmp_path
         made(corpus, tmp_path / "c", [missing_every(every)])
         report = json.loads((tmp_path / "c" / "report.json").read_text())
         assert report["golds"] == {"given": 570, "from_reference": 0} and report["counts"] == {"gold_differs": 30}
-        assert report["left_out"][0]["detail"] == "said"
+        assert listed(tmp_path / "c")[0]["detail"] == "said"
     else:
         with pytest.raises(CorpusError, match="no sample is left"):
             made(corpus, tmp_path / "c", [missing_every(every)])
@@ -191,3 +196,91 @@ def test_golds_from_the_solutions_are_counted_apart(tmp_path):
     made(corpus_of(tmp_path, problems(20)), tmp_path / "c")
     report = json.loads((tmp_path / "c" / "report.json").read_text())
     assert report["golds"] == {"given": 0, "from_reference": 20}
+
+
+class Killed(BaseException):
+    """Stands for a signal that nobody can catch."""
+
+
+@pytest.mark.parametrize("draw", [None, 3000])
+def test_a_corpus_step_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path, monkeypatch, draw):
+    monkeypatch.setattr("rewright.trainer.data.corpus.CHUNK", 256)
+    corpus = corpus_of(tmp_path, [*problems(4000), *problems(5, solution="")], draw=draw)
+    odd = by_rule("odd", lambda s: s.reference.endswith("7"))
+    made(corpus, tmp_path / "whole", [odd])
+    asked = []
+
+    def killing(samples):
+        asked.append(len(samples))
+        if len(asked) % 3 == 0:
+            raise Killed
+        return odd(samples)
+
+    kills = 0
+    while not (tmp_path / "torn" / "report.json").exists():
+        try:
+            made(corpus, tmp_path / "torn", [killing])
+        except Killed:
+            kills += 1
+            # What a kill in the middle of a write leaves behind.
+            for name in ("stage_one.jsonl", "left_out.jsonl"):
+                with (tmp_path / "torn" / name).open("ab") as file:
+                    file.write(b'{"id": "torn')
+            (tmp_path / "data.jsonl").touch()
+    assert kills >= 5 and sum(asked) < 2 * 4000
+    for file in sorted((tmp_path / "whole").iterdir()):
+        assert (tmp_path / "torn" / file.name).read_bytes() == file.read_bytes(), file.name
+    assert len(list((tmp_path / "torn").iterdir())) == 4
+
+
+def test_a_pool_of_other_settings_is_made_anew(tmp_path):
+    def killing(samples):
+        raise Killed
+
+    with pytest.raises(Killed):
+        made(corpus_of(tmp_path, problems(50), seed=1), tmp_path / "c", [killing])
+    again = made(corpus_of(tmp_path, problems(50), seed=2), tmp_path / "c")
+    assert again.data_hash == made(corpus_of(tmp_path, problems(50), seed=2), tmp_path / "d").data_hash
+
+
+def test_a_sample_of_a_large_source_is_taken_at_random_and_is_the_same_each_time(tmp_path):
+    corpus = corpus_of(tmp_path, problems(1000))
+    sources = (corpus.sources[0].model_copy(update={"sample": 100}),)
+    one, again, other = (
+        made(corpus.model_copy(update={"sources": sources, "seed": seed}), tmp_path / name)
+        for seed, name in [(1, "a"), (1, "b"), (2, "c")]
+    )
+    drawn = {s.id for s in one.stage_one + one.stage_two}
+    assert len(drawn) == 100 and drawn == {s.id for s in again.stage_one + again.stage_two}
+    assert drawn != {s.id for s in other.stage_one + other.stage_two}
+    assert 300 < sum(int(name[1:]) for name in drawn) / 100 < 700 and one.counts == {"not_sampled": 900}
+
+
+def test_evaluation_questions_are_left_out_counted_and_listed(tmp_path):
+    (tmp_path / "eval.jsonl").write_text('{"problem": "what is 7 + 1"}\n')
+    chat = ChatFormat.of(
+        tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), Rendering(template_args={}, template_date="2025-01-01")
+    )
+    corpus = corpus_of(tmp_path, problems(20), decontaminate=[str(tmp_path / "eval.jsonl")])
+    filters = local_filters(corpus, rewriting_prompt("rewrite-small-v1"), chat, max_prompt_tokens=2048)
+    stages = made(corpus, tmp_path / "c", filters)
+    assert stages.counts == {"contaminated": 1}
+    assert listed(tmp_path / "c") == [
+        {
+            "id": "p7",
+            "source": "data.jsonl",
+            "reason": "contaminated",
+            "detail": "is the question of eval.jsonl, line 1",
+        }
+    ]
+
+
+def test_a_text_of_megabytes_is_too_long_without_being_encoded(monkeypatch):
+    chat = ChatFormat.of(
+        tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE), Rendering(template_args={}, template_date="2025-01-01")
+    )
+    monkeypatch.setattr(chat, "token_count", lambda text: pytest.fail("was encoded"))
+    corpus = Corpus(sources=(Source(path="x.jsonl"),), max_sample_tokens=250)
+    filters = local_filters(corpus, rewriting_prompt("rewrite-small-v1"), chat, max_prompt_tokens=300)
+    sample = Sample("s", "What?", "so " * 1_000_000, None, "x")
+    assert filters[1]([sample])["s"].code == "too_long"
