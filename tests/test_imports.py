@@ -15,7 +15,7 @@ OURS = ("service", "clients", "trainer")
 WIRE = ("rewright.service.schema", "rewright.service.errors", "rewright.service.backoff")
 """What anybody may know of the service."""
 
-STAGES = ("grpo", "sft", "build", "evaluate", "report")
+STAGES = ("grpo", "sft", "build", "evaluate", "report", "audit")
 """Rooms of the trainer that know nothing of one another; `pipeline` and `commands` know them all."""
 
 ROOMS = {

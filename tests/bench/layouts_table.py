@@ -15,10 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 from rewright.clients.cli.group_rows import Columns, GroupRows  # noqa: E402
 from rewright.service.errors import InvalidRequest  # noqa: E402
+from rewright.trainer.data.conversations import examples  # noqa: E402
 from rewright.trainer.data.samples import read_all  # noqa: E402
 from rewright.trainer.errors import CorpusError  # noqa: E402
 from rewright.trainer.recipes.blocks import Source  # noqa: E402
-from rewright.trainer.sft.conversations import examples  # noqa: E402
 from tests.clients.rows.published import PUBLISHED, Published  # noqa: E402
 
 PAGE = ROOT / "docs" / "data.md"
@@ -27,7 +27,7 @@ Rows = list[tuple[str, str, str]]
 
 
 def table() -> str:
-    lines = ["| data | corpus | `score` | `train sft` |", "|---|---|---|---|"]
+    lines = ["| data | corpus | `score` | `train sft`, `audit` |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for data in PUBLISHED:
             path = data.write(Path(folder))

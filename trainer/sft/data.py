@@ -4,8 +4,8 @@ Promises: rows keep their order, so that every method trains on the same problem
 be trained on is left out, counted and named with its reason (`fallback`, `empty`, `control_tokens`,
 `refused` by the chat template, `too_long`, and those of conversations); nothing is cut.
 
-Rows come in any layout of `rewright.trainer.sft.conversations`; the last turn of the assistant is the response, and all
-that is before it the prompt. Other columns are left alone.
+Rows come in any layout of `rewright.trainer.data.conversations`; the last turn of the assistant is the response, and
+all that is before it the prompt. Other columns are left alone.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from rewright.service.models.chat_format import ChatFormat, Target
 from rewright.service.models.errors import ModelError
+from rewright.trainer.data.conversations import Example, examples
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.sft.conversations import Example, examples
 
 if TYPE_CHECKING:
     import pyarrow

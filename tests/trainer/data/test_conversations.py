@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from rewright.trainer.data.conversations import examples
 from rewright.trainer.errors import CorpusError
-from rewright.trainer.sft.conversations import examples
 from tests.clients.rows.published import ASSISTANT, CALL, PUBLISHED, TURNS, USER, Q, S
 
 TOLD = [data for data in PUBLISHED if data.layout not in ("dapo", "orz", "big_math")]
