@@ -14,6 +14,8 @@ from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Corpus
 
 BAD_GOLD = "bad_gold"
+_AT_THE_SEAMS = 64
+"""Tokens by which a text and its frame may be more together than apart."""
 _MISSES = dict(zip(("wrong", "no_answer", "undecided"), GOLD_MISSES, strict=True))
 
 
@@ -24,10 +26,14 @@ def local_filters(corpus: Corpus, prompt: Prompt, chat: ChatFormat, *, max_promp
     """
 
     def longer(text: str, limit: int, count: Callable[[str], int]) -> bool:
-        """What is much longer than the limit is not encoded to see it: megabytes would take a tokenizer minutes."""
+        """What is clear from its characters is not encoded: a token of ASCII has at least one, and megabytes would take
+        a tokenizer minutes."""
+        if text.isascii() and len(text) + frame <= limit:
+            return False
         return len(text) > limit * chat.longest_token or count(text) > limit
 
     cores = os.cpu_count() or 1
+    frame = len(chat.encode_prefix("")) + _AT_THE_SEAMS
     filters = [
         by_rule("control_tokens", lambda s: chat.spells_control_token(f"{s.problem}\n{s.reference}")),
         by_rule(
