@@ -8,6 +8,7 @@ Source: 13-grams as in the GPT-3 paper (arXiv 2005.14165, appendix C). Not cover
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -18,6 +19,9 @@ from rewright.trainer.errors import CorpusError
 
 GRAM = 13
 """Words in a row that two texts must share."""
+_STOCK = 3
+"""Words that so many questions share are a stock phrase ("where m and n are relatively prime positive integers …"), and
+name no question."""
 _QUESTIONS = ("question", "problem", "prompt", "query", "instruction")
 _DRAWING = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 """Code of drawings, which many problems begin alike."""
@@ -32,13 +36,18 @@ class Evaluations:
         self._grams: dict[int, str] = {}
         self._whole: dict[int, str] = {}
         self.questions = 0
+        of: Counter[int] = Counter()
         for file in files:
             for place, question in _questions_of(file):
                 self.questions += 1
                 words = _words(question)
                 self._whole.setdefault(hash(tuple(words)), place)
-                for gram in _grams(words):
+                for gram in set(_grams(words)):
                     self._grams.setdefault(gram, place)
+                    of[gram] += 1
+        for gram, questions in of.items():
+            if questions >= _STOCK:
+                del self._grams[gram]
 
     def shared(self, problem: str) -> str | None:
         """What a problem shares with a question, in words, or None."""

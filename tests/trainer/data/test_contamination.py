@@ -38,3 +38,13 @@ def test_files_that_are_none_are_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
     with pytest.raises(CorpusError, match="none of the columns question"):
         Evaluations([str(tmp_path / "a.jsonl")])
+
+
+def test_a_phrase_of_several_questions_names_none(tmp_path):
+    file = tmp_path / "eval.jsonl"
+    stock = "The answer is m/n, where m and n are relatively prime positive integers. Find m plus n please."
+    questions = [f"How tall is tree {n}? {stock}" for n in range(3)]
+    file.write_text("".join(json.dumps({"question": q}) + "\n" for q in questions))
+    evaluations = Evaluations([str(file)])
+    assert evaluations.shared(f"How wide is the river at noon? {stock}") is None
+    assert evaluations.shared(questions[1]) == "is the question of eval.jsonl, line 2"
