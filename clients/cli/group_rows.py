@@ -157,7 +157,7 @@ class GroupRows:
 
 
 def _text_of(candidate: Any) -> tuple[str, str | None]:
-    if isinstance(candidate, str):
+    if isinstance(candidate, str) and not are_messages(candidate):
         return candidate, None
     if are_messages(candidate):
         messages, reason = conversation_of(candidate)

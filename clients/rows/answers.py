@@ -1,7 +1,7 @@
 """Gold answers as files hold them → the text that a verifier reads, or why there is none.
 
 Promises: no value that stands in an answer's column is dropped in silence. A list holds several golds, all asked for;
-so does a text that spells a JSON list of texts, as verl's files have it. Numbers are written out exactly.
+so does a text that spells a list of texts, as verl's files have it. Numbers are written out exactly.
 
     no_answer        null, blank, or a word for it (`nan`, `null`, `proof`, `notfound`)
     inexact_answer   a number with an exponent above 0, whose last digits are lost: 1.23e+22
@@ -9,6 +9,7 @@ so does a text that spells a JSON list of texts, as verl's files have it. Number
     answer_type      an object, or bytes
 """
 
+import ast
 import decimal
 import json
 import math
@@ -62,14 +63,21 @@ def _of_text(text: str) -> Gold:
         return Gold(None, "no_answer")
     if _WITH_EXPONENT.fullmatch(text):
         return Gold(None, "inexact_answer")
-    if text.startswith("[") and text.endswith("]") and '"' in text:
-        try:
-            members = json.loads(text)
-        except (ValueError, RecursionError):
-            return Gold(text, None)
-        if members and all(isinstance(member, str) for member in members):
-            return _of_list(members)
-    return Gold(text, None)
+    members = _listed(text)
+    return Gold(text, None) if members is None else _of_list(members)
+
+
+def _listed(text: str) -> list[str] | None:
+    """The members of a text that spells a list of texts, as JSON or Python do."""
+    for quote, read in (('"', json.loads), ("'", ast.literal_eval)):
+        if text.startswith("[") and text.endswith("]") and text[1:].lstrip().startswith(quote):
+            try:
+                members = read(text)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                return None
+            if isinstance(members, list) and all(isinstance(member, str) for member in members):
+                return members
+    return None
 
 
 def _of_list(members: list[Any]) -> Gold:

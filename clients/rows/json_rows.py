@@ -6,6 +6,7 @@ row whose columns are `0`, `1`, ….
 """
 
 import codecs
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ LONGEST_LINE = 1 << 26
 """Bytes; a longer line is no row but a file without line ends."""
 _CHUNK = 1 << 20
 _OTHER_ENCODINGS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\x00")
+_WRAPPERS = ("data", "rows", "examples", "items", "instances", "samples", "train")
 _BETWEEN = " \t\r\n,"
 
 
@@ -63,7 +65,12 @@ def json_rows(opened: Callable[[], BinaryIO], name: str) -> Iterator[tuple[str, 
 
 
 def _members(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, value in enumerate(_values(stream, name), start=1):
+    values = _values(stream, name)
+    first, second = next(values, None), next(values, None)
+    if second is None and isinstance(first, dict) and (inside := _list_within(first)) is not None:
+        first, values = None, iter(inside)
+    whole = itertools.chain((value for value in (first, second) if value is not None), values)
+    for number, value in enumerate(whole, start=1):
         place = f"{name}, row {number}"
         row = {str(index): member for index, member in enumerate(value)} if isinstance(value, list) else value
         if not isinstance(row, dict):
@@ -114,6 +121,12 @@ def _values(stream: BinaryIO, name: str) -> Iterator[Any]:
         read += len(chunk)
         if len(text) > LONGEST_LINE:
             raise UnreadableData(f"{name}: a row longer than {LONGEST_LINE >> 20} MiB; is it one object of columns?")
+
+
+def _list_within(value: dict[str, Any]) -> list[Any] | None:
+    """The rows of `{"version": …, "data": [{…}, …]}`: files that keep their array under such a name."""
+    lists = [value[name] for name in _WRAPPERS if isinstance(value.get(name), list)]
+    return lists[0] if len(lists) == 1 and lists[0] and all(isinstance(row, dict) for row in lists[0]) else None
 
 
 def _is_whole(line: bytes) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from rewright.clients.rows.answers import gold_of
 from rewright.clients.rows.columns import has_column, value_at
 from rewright.clients.rows.json_rows import UnreadableData
-from rewright.clients.rows.messages import are_messages, exchange_of
+from rewright.clients.rows.messages import are_messages, exchange_of, turns_of
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
@@ -142,7 +142,7 @@ def _of_messages(layout: Layout, row: Mapping[str, Any], told: Any) -> tuple[str
         return problem.strip(), layout.clean(solution), reason
     completion = value_at(row, layout.solution)
     if are_messages(completion):
-        problem, solution, reason = exchange_of([*told, *completion])
+        problem, solution, reason = exchange_of([*(turns_of(told) or []), *(turns_of(completion) or [])])
         return problem.strip(), layout.clean(solution), reason
     problem, _, reason = exchange_of(told)
     solution, trouble = _text(completion)
@@ -159,7 +159,7 @@ def _of_texts(layout: Layout, row: Mapping[str, Any], told: Any) -> tuple[str, s
     if layout.chosen and found is None:
         return problem.strip(), "", "none_correct"
     if are_messages(found):
-        _, solution, trouble = exchange_of([{"role": "user", "content": problem}, *found])
+        _, solution, trouble = exchange_of([{"role": "user", "content": problem}, *(turns_of(found) or [])])
     else:
         solution, trouble = _text(found)
     return problem.strip(), layout.clean(solution), reason or trouble

@@ -4,7 +4,8 @@ Promises: nobody's turn is given to somebody else; a role that is unknown, a con
 tool calls are said, never dropped.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 _ROLES = {
@@ -38,19 +39,32 @@ class Exchange(NamedTuple):
     reason: str | None
 
 
+def turns_of(value: Any) -> list[Any] | None:
+    """The turns where the value is a list of messages, well made or not, or a text that spells one; else None."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    return (
+        list(value) if all(isinstance(turn, Mapping) and ({"role", "from"} & turn.keys()) for turn in value) else None
+    )
+
+
 def are_messages(value: Any) -> bool:
-    """Whether the value looks like a list of messages, well made or not."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
-        return False
-    return all(isinstance(turn, Mapping) and ({"role", "from"} & turn.keys()) for turn in value)
+    """Whether `turns_of` finds any."""
+    return turns_of(value) is not None
 
 
 def conversation_of(value: Any) -> Conversation:
     """Reasons: `no_messages`, `unknown_role`, `not_text` (a picture, null), `tool_turns`."""
-    if not are_messages(value):
+    turns = turns_of(value)
+    if turns is None:
         return Conversation((), "no_messages")
     messages = []
-    for turn in value:
+    for turn in turns:
         role = _ROLES.get(str(turn.get("role", turn.get("from"))).lower())
         if role is None:
             return Conversation((), "unknown_role")

@@ -23,7 +23,7 @@ _SPLITS = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
-_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"(?<![a-z])(" + "|".join(_SPLITS) + r")(?![a-z])")
 
 
 class DataFile(NamedTuple):
@@ -58,6 +58,8 @@ def _of_folder(folder: Path, name: str, split: str) -> list[DataFile]:
         wanted = _SPLITS.get(split, split)
         if wanted not in named:
             raise UnreadableData(f"{name}: there is no split {split!r}; there are {', '.join(sorted(named))}")
+        if other := next((path for path, of in splits.items() if of is None), None):
+            raise UnreadableData(f"{name}: {other.name} is of no split, as others are; name the files with a glob")
         paths = [path for path in paths if splits[path] == wanted]
     return _of_one_kind([_known(path) for path in paths], name)
 
@@ -68,10 +70,9 @@ def _is_data(path: Path, folder: Path) -> bool:
 
 
 def _split_of(path: Path) -> str | None:
-    """Told by the first word of a file's or folder's name."""
+    """Told by a word of a folder's or the file's name: `test/`, `train-00000-of-00002`, `gsm8k-validation`."""
     for part in path.parts:
-        word = _WORD.match(part.lower())
-        if word and word[0] in _SPLITS:
+        if word := _WORD.search(part.lower()):
             return _SPLITS[word[0]]
     return None
 

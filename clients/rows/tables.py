@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,8 +21,11 @@ def csv_rows(
     """(place, row); a cell without content is None. Raises `UnreadableData` for cells that fit no column."""
     csv.field_size_limit(LONGEST_LINE)
     text = io.TextIOWrapper(opened(), encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
+        top = text.readline()
+        if delimiter not in top:
+            delimiter = next((other for other in ";\t" if other in top), delimiter)
+        reader = csv.reader(itertools.chain([top] if top else [], text), delimiter=delimiter, strict=True)
         header = next(reader, None)
         if header is None:
             return

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rewright.clients.rows.json_rows import UnreadableData
 from rewright.clients.rows.layouts import Layout, check_columns, fitting_layouts, layout_named, record_of
-from rewright.clients.rows.messages import are_messages, conversation_of
+from rewright.clients.rows.messages import are_messages, conversation_of, turns_of
 from rewright.clients.rows.reading import Row, read_rows
 from rewright.trainer.errors import CorpusError
 
@@ -76,8 +76,9 @@ def _turns(layout: Layout, row: Mapping[str, Any]) -> tuple[list[dict[str, str]]
     rest: list[Any] = []
     if layout.solution != layout.problem:
         said = row.get(layout.solution)
-        rest = [{"role": "assistant", "content": said}] if isinstance(said, str) else list(said or [])
-    messages, reason = conversation_of([*list(told or []), *rest])
+        plain = isinstance(said, str) and not are_messages(said)
+        rest = [{"role": "assistant", "content": said}] if plain else turns_of(said) or []
+    messages, reason = conversation_of([*(turns_of(told) or []), *rest])
     if reason is None and (messages[-1].role != "assistant" or (not rest and layout.solution != layout.problem)):
         reason = "not_assistant"
     if reason is not None:

@@ -24,6 +24,7 @@ from rewright.clients.rows.answers import gold_of
         (["5", "5"], "5"),
         ('["34"]', "34"),
         ('["x", "y"]', "x, y"),
+        ("['3', '4']", "3, 4"),
         ("[1, 2]", "[1, 2]"),
         ('[1, "a"]', '[1, "a"]'),
         ("None of these", "None of these"),

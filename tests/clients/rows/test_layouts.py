@@ -1,5 +1,7 @@
 """Published schemas give their problems, solutions and golds, and every row of no use its reason."""
 
+import json
+
 import pytest
 
 from rewright.clients.rows.json_rows import UnreadableData
@@ -51,6 +53,12 @@ def test_what_says_no_is_honoured_in_columns_of_the_users_too():
     assert record_of(layout, row | {"solution_is_valid": "No"}).reason == "not_valid"
     assert record_of(layout, row | {"is_correct": False}).reason == "not_valid"
     assert record_of(layout, row | {"solution_is_valid": "Yes", "is_correct": True}).reason is None
+
+
+def test_a_text_that_spells_messages_is_read_as_them():
+    row = {"messages": json.dumps([USER, ASSISTANT]), "chat": json.dumps([USER]), "said": json.dumps([ASSISTANT])}
+    assert tuple(record_of(layout_named("messages"), row))[:2] == (Q, S)
+    assert tuple(record_of(layout_named("columns", problem="chat", solution="said"), row))[:2] == (Q, S)
 
 
 def test_a_column_of_messages_is_said_to_hold_them():

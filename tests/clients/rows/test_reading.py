@@ -51,6 +51,8 @@ FILES = {
     "bom.json": b"\xef\xbb\xbf" + json.dumps(ROWS).encode(),
     "array.json.zst": zstd(json.dumps(ROWS).encode()),
     "lines.json": LINES,
+    "within.json": json.dumps({"version": "1", "data": ROWS}).encode(),
+    "semicolons.csv": CSV.replace('","', '";"').replace("problem,", "problem;").encode(),
     "pretty.json": b"\n".join(json.dumps(row, indent=2).encode() for row in ROWS),
     "no-suffix": LINES,
     "array.txt": json.dumps(ROWS).encode(),
@@ -149,6 +151,11 @@ def test_splits_of_a_folder_are_never_mixed(tmp_path):
     assert numbers(tmp_path, split="validation") == [3]
     with pytest.raises(UnreadableData, match="no split 'extra'"):
         numbers(tmp_path, split="extra")
+    shards(tmp_path / "cached", ["gsm8k-train.jsonl", "gsm8k-test.jsonl", "gsm8k-val.jsonl"])
+    assert numbers(tmp_path / "cached") == [0] and numbers(tmp_path / "cached", split="test") == [1]
+    shards(tmp_path / "cached", ["more.jsonl"])
+    with pytest.raises(UnreadableData, match=r"more.jsonl is of no split"):
+        numbers(tmp_path / "cached")
 
 
 def test_what_datasets_saves_is_read(tmp_path):
