@@ -34,7 +34,8 @@ VLLM := build/vllm/bin/python
 TRAINERS := build/trainers
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
-  check-llama-factory format constraints bench templates test-vocabularies bench-nll bench-nll-vllm bench-judge bench-verify soak-verify bench-serving \
+  check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
+  bench-judge bench-verify soak-verify bench-serving \
   soak-serving chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
@@ -104,6 +105,9 @@ soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: me
 
 chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and the judge are killed; half an hour at most
 	$(PY) tests/bench/chaos.py
+
+layouts-table: $(STAMP)   ## the table of docs/data.md, from small files in each published schema
+	$(PY) tests/bench/layouts_table.py
 
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py

@@ -32,6 +32,7 @@ from rewright.service.schema import (
     RewardScored,
     Rule,
     ServedBy,
+    Signals,
     VerifyGroup,
     VerifyScored,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "ServedBy",
     "ServiceError",
     "SettingsError",
+    "Signals",
     "TooLarge",
     "UnansweredReward",
     "UnansweredRewardGroup",

@@ -15,13 +15,13 @@ OURS = ("service", "clients", "trainer")
 WIRE = ("rewright.service.schema", "rewright.service.errors", "rewright.service.backoff")
 """What anybody may know of the service."""
 
-STAGES = ("grpo", "sft", "build", "evaluate", "report")
+STAGES = ("grpo", "sft", "build", "evaluate", "report", "audit")
 """Rooms of the trainer that know nothing of one another; `pipeline` and `commands` know them all."""
 
 ROOMS = {
     "rewright.clients": ("rewright.clients", *WIRE),
     "rewright.trainer": ("rewright.trainer", "rewright.clients", "rewright.service.models"),
-    "rewright.service": ("rewright.service",),
+    "rewright.service": ("rewright.service", "rewright.clients.rows"),
     "rewright.service.core": ("rewright.service.core", "rewright.service.errors"),
     "rewright.service.models": (
         "rewright.service.models",
@@ -164,6 +164,12 @@ def circles(needs: dict[str, set[str]]) -> Iterator[list[str]]:
 def test_a_circle_would_be_found():
     assert list(circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}))
     assert not list(circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}))
+
+
+def test_only_commands_of_the_service_read_data_of_the_users():
+    for path in files("rewright.service"):
+        if path.parent.name != "commands":
+            assert not [n for n in imported(path, typing_too=True) if within(n, "rewright.clients")], path
 
 
 def test_only_wiring_knows_concrete_scorers():

@@ -24,8 +24,6 @@ from rewright.clients.transport.batches import first_fix
 from rewright.service.errors import InternalError, InvalidRequest
 from rewright.service.schema import Group, GroupScores, RewardGroup, Rule
 
-NEEDED = ("problem", "reference")
-"""What /v1/reward needs in every group."""
 _OTHER_ENCODINGS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\x00")
 _OWN_BEGINNING = b'{"id":'
 
@@ -54,9 +52,9 @@ def digest_of(group: Group, rule: Rule) -> str:
     return hashlib.sha256(f"{content}\n{said}".encode()).hexdigest()[:32]
 
 
-def numbered_groups(lines: BinaryIO, source: str) -> Iterator[tuple[int, Group]]:
+def numbered_groups(lines: BinaryIO, source: str, *, needs_reference: bool = True) -> Iterator[tuple[int, Group]]:
     """The groups of a JSONL stream with the numbers of their lines; blank lines and byte order marks of UTF-8 are
-    passed over.
+    passed over. needs_reference: also where a group has an answer, as every rule but that of reasoning off.
 
     Raises `InvalidRequest` naming the line for one that is no group, lacks a field, repeats an id, or is no UTF-8.
     """
@@ -69,7 +67,8 @@ def numbered_groups(lines: BinaryIO, source: str) -> Iterator[tuple[int, Group]]
             group = Group.model_validate_json(content)
         except ValidationError as error:
             raise InvalidRequest(f"{source}, line {number}: {_not_utf8(content) or first_fix(error)}") from None
-        missing = [field for field in NEEDED if getattr(group, field) is None]
+        needed = ("problem", "reference") if needs_reference or group.answer is None else ("problem",)
+        missing = [field for field in needed if getattr(group, field) is None]
         if missing:
             raise InvalidRequest(f"{source}, line {number}: {missing[0]} is missing")
         name = group.id if group.id is not None else f"line-{number}"

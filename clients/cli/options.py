@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from rewright.clients.cli.group_rows import Columns
+from rewright.clients.rows.layouts import LAYOUTS
 from rewright.service.errors import InvalidRequest
 from rewright.service.schema import Rule
 
@@ -61,6 +63,25 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
     rule.add_argument(
         "--min-std", type=float, default=0.0, metavar="X", help="floor of the group's NLL deviation (default 0)"
     )
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Options that say where groups are in data of another layout."""
+    columns = parser.add_argument_group("data of another layout (columns are dotted paths: generations, meta.gold)")
+    columns.add_argument("--layout", choices=sorted(LAYOUTS), help="a published layout")
+    columns.add_argument("--problem", metavar="COLUMN")
+    columns.add_argument("--reference", metavar="COLUMN")
+    columns.add_argument("--answer", metavar="COLUMN")
+    columns.add_argument(
+        "--candidates", metavar="COLUMN", default="candidates", help="a list of texts or of message lists, or one text"
+    )
+    columns.add_argument("--group-by", metavar="COLUMN", help="one candidate a row: rows of one value are a group")
+    columns.add_argument("--split", default="train", help="of a folder or hub data set (default train)")
+
+
+def columns_of(options: argparse.Namespace) -> Columns:
+    """What `add_columns` was told."""
+    return Columns(**{name: getattr(options, name) for name in Columns.__dataclass_fields__})
 
 
 def rule_of(options: argparse.Namespace) -> Rule:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from rewright.clients.cli.group_rows import GroupRows
 from rewright.clients.cli.interrupt import run_interruptible
 from rewright.clients.cli.jsonl import DoneLine, RewardFile, digest_of, numbered_groups
 from rewright.clients.cli.options import (
     DEFAULT_URL,
     add_api_key_file,
+    add_columns,
     add_rule,
     api_key_of,
+    columns_of,
     positive,
     positive_count,
     rule_of,
@@ -29,6 +32,8 @@ from rewright.clients.cli.progress import ProgressBar
 from rewright.clients.cli.table import Row, print_table
 from rewright.clients.http_client import AsyncRewardClient
 from rewright.clients.reward_statistics import AnyRewardGroup, outcomes, statistics_of
+from rewright.clients.rows.reading import HUB
+from rewright.clients.rows.source_files import KINDS, PACKED
 from rewright.clients.transport.batches import cut
 from rewright.clients.transport.errors import SERVICES_OWN
 from rewright.clients.transport.scoring_call import retryable_codes
@@ -48,6 +53,9 @@ Score groups of candidate rewrites. Every line of FILE is one group:
 and every line of the output its reward group, in the same order (id, one result per candidate, and a digest of the
 group's content and the rule). A summary goes to standard error.
 
+Data of other layouts needs no conversion: JSON arrays, CSV, Parquet, Arrow, packed files, folders, globs and
+hub:owner/name are read, with the columns that --layout or the options after it name.
+
 With --out, groups whose id the file already holds are left out, so the same command goes on where it stopped. Where
 such a group, or the rule, has changed since, nothing is sent: the message names the groups, and a new file helps. One
 run at a time may write to a file.
@@ -64,11 +72,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add `rewright score` and its options."""
     parser = commands.add_parser(
         "score",
-        help="score a JSONL file of groups",
+        help="score groups of candidates in a file",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help="JSONL of groups, or - for standard input")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="JSONL of groups, - for standard input, or data of another layout: see docs/data.md",
+    )
     parser.add_argument(
         "--url", action="append", metavar="URL", help=f"the service; repeat for replicas (default {DEFAULT_URL})"
     )
@@ -84,6 +96,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--concurrency", type=positive_count, default=8, metavar="N", help="requests at once (default 8)"
     )
     add_api_key_file(parser)
+    add_columns(parser)
     add_rule(parser)
     parser.set_defaults(run=run)
 
@@ -95,26 +108,25 @@ def run(options: argparse.Namespace) -> int:
     for a service that refuses or stays away.
     """
     rule = rule_of(options)
-    with _rewindable(options.file) as source:
+    with _read_twice(options, needs_reference=rule.reasoning != "off") as groups:
         # The whole input is checked before anything is sent: a mistake in the last line should not cost an hour.
-        inputs = {
-            group.id or "": _Input(line, digest_of(group, rule))
-            for line, group in numbered_groups(source, options.file)
-        }
+        inputs = {group.id or "": _Input(line, digest_of(group, rule)) for line, group in groups()}
+        left_out = groups.rows.left_out if groups.rows is not None else Counter()
+        if left_out:
+            print(f"rows of no use: {', '.join(f'{n} {r}' for r, n in left_out.most_common())}", file=sys.stderr)
         if not inputs:
             raise InvalidRequest(f"{options.file} holds no groups")
-        source.seek(0)
         with RewardFile(options.out) as out:
             done = {name: line for name, line in out.done().items() if name in inputs}
             _check_done(done, inputs, options)
-            todo = (group for _, group in numbered_groups(source, options.file) if group.id not in done)
+            todo = (group for _, group in groups() if group.id not in done)
             bar = ProgressBar(len(inputs), unit="groups", done=len(done))
             scoring = _Scoring(options, rule, inputs, bar)
             try:
                 run_interruptible(scoring.all(todo, out))
             finally:
                 scoring.report()
-    return 1 if scoring.failed else 0
+    return 1 if scoring.failed or left_out else 0
 
 
 class _Input(NamedTuple):
@@ -145,6 +157,40 @@ def _check_done(done: Mapping[str, DoneLine], inputs: Mapping[str, _Input], opti
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+class _Groups:
+    """The input's groups with the numbers of their lines, from the beginning at each call."""
+
+    def __init__(self, options: argparse.Namespace, source: BinaryIO | None, *, needs_reference: bool) -> None:
+        self._name = options.file
+        self._source = source
+        self._needs_reference = needs_reference
+        self.rows = GroupRows(options.file, columns_of(options), needs_reference) if source is None else None
+
+    def __call__(self) -> Iterator[tuple[int, Group]]:
+        if self.rows is not None:
+            return iter(self.rows)
+        assert self._source is not None  # noqa: S101
+        self._source.seek(0)
+        return numbered_groups(self._source, self._name, needs_reference=self._needs_reference)
+
+
+@contextlib.contextmanager
+def _read_twice(options: argparse.Namespace, *, needs_reference: bool) -> Iterator[_Groups]:
+    """Lines of the documented form are checked strictly; whatever else is named goes through the reader of all data."""
+    if options.file != "-" and (columns_of(options).are_given or not _are_lines(options.file)):
+        yield _Groups(options, None, needs_reference=needs_reference)
+        return
+    with _rewindable(options.file) as source:
+        yield _Groups(options, source, needs_reference=needs_reference)
+
+
+def _are_lines(name: str) -> bool:
+    """Whether the name may be one of JSON lines: whatever is no folder, glob or hub data set, nor of another kind."""
+    other = name.startswith(HUB) or Path(name).is_dir() or (not Path(name).exists() and any(c in name for c in "*?["))
+    suffix = Path(name).suffix.lower()
+    return not other and suffix not in PACKED and KINDS.get(suffix, "jsonl") == "jsonl"
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
 """`rewright judge-eval FILE`: measure the judge that the settings configure on a labelled file.
 
-A line is a JSON object with `problem`, `reference` (or `reference_solution`), `candidate` and `valid` (or
-`answer_correct` and `reasoning_correct`); `category` names the kind of row, and rows whose `id` begins with `derived-`
-are set apart as constructed. Errors name the line and the field.
+The rows are those of `rewright.service.commands.labelled_rows`: `category` names the kind of row, and rows whose `id`
+begins with `derived-` are set apart as constructed. Errors name the line and the field.
 
 Prints AUROC, accuracy and precision of "valid" at the threshold, the table by category and a suggested threshold, and
 draws the curve. Not covered: choosing the judge, which is the settings' business.
@@ -14,7 +13,7 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rewright.service.commands.judge_evaluation import (
     AtThreshold,
@@ -28,19 +27,11 @@ from rewright.service.commands.judge_evaluation import (
     split,
 )
 from rewright.service.commands.judge_evaluation import suggested_threshold as suggested
-from rewright.service.errors import InvalidRequest
+from rewright.service.commands.labelled_rows import LabelledRow, labelled_rows
 from rewright.service.schema import Failed, Group, JudgeScored
 
 _GROUPS_AT_ONCE = 8
 _CERTAIN = ("false calculation", "no reasoning", "a refusal")
-
-
-class LabelledRow(NamedTuple):
-    problem: str
-    reference: str
-    candidate: str
-    valid: bool
-    category: str
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,7 +39,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "judge-eval", help="measure the configured judge on a labelled file: AUROC, precision, a threshold to set"
     )
-    parser.add_argument("file", type=Path, help="JSON lines: problem, reference, candidate, valid; category if known")
+    parser.add_argument(
+        "file",
+        help="problem, reference, candidate, valid, and category if known; or ProcessBench, PRM800K, MR-GSM8K. JSON "
+        "lines or another kind of file, or hub:owner/name",
+    )
+    parser.add_argument("--split", default="test", help="of a folder or hub data set (default test)")
     parser.add_argument("--config", type=Path, help="settings file (YAML); else REWRIGHT_CONFIG and the environment")
     parser.add_argument("--plot", type=Path, default=Path("judge-eval.png"), help="the curve, as PNG")
     parser.add_argument("--scores", type=Path, help="also write each row's verdict here, as JSON lines")
@@ -58,7 +54,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(options: argparse.Namespace) -> int:
     from rewright.service import settings
 
-    rows = read_rows(options.file)
+    rows = labelled_rows(options.file, split=options.split)
     configured = settings.load(options.config)
     judged, items = asyncio.run(_judge(configured, rows))
     if options.scores is not None:
@@ -77,47 +73,6 @@ def run(options: argparse.Namespace) -> int:
         return 1
     print(f"curve: {options.plot}")
     return 0
-
-
-def read_rows(file: Path) -> list[LabelledRow]:
-    """Raises `InvalidRequest` naming the line and what is wrong with it."""
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")  # a JSON text may hold U+2028, where splitlines cuts
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"cannot read {file}: {error}; give a file of JSON lines") from None
-    rows = [_row(f"{file.name} line {n}", line) for n, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise InvalidRequest(f"{file} holds no rows; give a file of JSON lines")
-    return rows
-
-
-def _row(place: str, line: str) -> LabelledRow:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InvalidRequest(f"{place} is not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise InvalidRequest(f"{place} is not a JSON object")
-    texts: dict[str, Any] = {
-        "problem": row.get("problem"),
-        "reference": row.get("reference", row.get("reference_solution")),
-        "candidate": row.get("candidate"),
-    }
-    for field, text in texts.items():
-        if not isinstance(text, str):
-            raise InvalidRequest(f"{place}: {field} must be a text")
-    valid = row["valid"] if "valid" in row else _both(row)
-    if not isinstance(valid, bool):
-        raise InvalidRequest(f"{place}: valid must be true or false (or answer_correct and reasoning_correct be given)")
-    kind = str(row.get("category") or ("valid" if valid else "unsound"))
-    constructed = " (constructed)" if str(row.get("id", "")).startswith("derived-") else ""
-    return LabelledRow(**texts, valid=valid, category=kind + constructed)
-
-
-def _both(row: dict[str, Any]) -> bool | None:
-    if not isinstance(row.get("answer_correct"), bool):
-        return None
-    return bool(row["answer_correct"]) and bool(row.get("reasoning_correct"))
 
 
 async def _judge(configured: Any, rows: list[LabelledRow]) -> tuple[list[Judged], list[dict[str, Any]]]:

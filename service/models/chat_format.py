@@ -147,6 +147,11 @@ class ChatFormat:
         prompt = self.encode_prompt(messages)
         return Target([*prompt, *self.encode_candidate(response), *self.end_of_turn], len(prompt))
 
+    @property
+    def longest_token(self) -> int:
+        """Characters that one token stands for at most: what is much longer needs no counting."""
+        return self._controls.longest
+
     def token_count(self, text: str) -> int:
         """Tokens of a text by itself, outside any conversation."""
         return len(self._controls.encode(text, before=None, after=None))

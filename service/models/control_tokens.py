@@ -42,6 +42,8 @@ class ControlTokens:
         self._backend: Any = Tokenizer.from_str(backend.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
+        # Bytes are spelled by one character each, and so at most as many characters as this come of one token.
+        self.longest = max(map(len, self._backend.get_vocab()), default=1)
         added = {id_: token for id_, token in self._backend.get_added_tokens_decoder().items() if token.content}
         control = {
             id_: token

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from rewright.service.models.chat_format import ChatFormat  # noqa: E402
 from rewright.service.models.rendering import Rendering  # noqa: E402
 from rewright.trainer.data.prompts import rewriting_prompt  # noqa: E402
-from rewright.trainer.data.samples import Sample, read_source  # noqa: E402
+from rewright.trainer.data.samples import Sample, read_all  # noqa: E402
 from rewright.trainer.data.split import place_in_draw, stage_of  # noqa: E402
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate  # noqa: E402
 from rewright.trainer.recipes.blocks import Backbone, Source  # noqa: E402
@@ -63,7 +63,7 @@ def main() -> int:
 
 def held_back_problems(file: Path, count: int, *, max_solution: int) -> list[Sample]:
     """The first `count` of the draw that belong to Stage II, so that no run of Stage I has seen them."""
-    samples = read_source(Source(path=str(file), answer="answer"))
+    samples = read_all(Source(path=str(file), answer="answer"))
     chosen = [s for s in samples if len(s.reference) <= max_solution and stage_of(s.problem_hash, share=0.5) == "two"]
     return sorted(chosen, key=lambda s: place_in_draw(s.problem_hash, seed=17))[:count]
 

@@ -105,6 +105,7 @@ def test_the_base_alone_scores_beside_files_of_the_user(base, users_folder, serv
         (["build", "--config", "build-small-cpu"], "trainer"),
         (["evaluate", "--config", "evaluate-small-cpu"], "trainer"),
         (["pipeline", "--config", "pipeline-demo"], "trainer"),
+        (["audit", "groups.jsonl"], "trainer"),
     ],
 )
 def test_a_command_without_its_extra_says_what_to_install(base, users_folder, arguments, extra):

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rewright.trainer.build.numbers import BuildNumbers, mean
 
 METHODS = {
@@ -17,15 +19,20 @@ METHODS = {
 }
 
 
-def dataset_card(report: Mapping[str, Any], numbers: BuildNumbers, *, file: str) -> str:
-    """Markdown with the front matter of the hub. report: what goes into build.json."""
+def dataset_card(
+    report: Mapping[str, Any], numbers: BuildNumbers, *, file: str, features: Sequence[Mapping[str, Any]]
+) -> str:
+    """Markdown with the front matter of the hub. report: what goes into build.json; features: the types of the rows."""
     method = report["method"]
     fallback = "rows without a rewrite that verifies were left out" if report["success_only"] else (
         "where none verifies, the reference is kept"
     )  # fmt: skip
-    front = (
-        f"---\nconfigs:\n- config_name: default\n  data_files: {file}\ntags: [rewright, math, sft, data-rewriting]\n---"
-    )
+    head = {
+        "configs": [{"config_name": "default", "data_files": file}],
+        "dataset_info": {"features": list(features)},
+        "tags": ["rewright", "math", "sft", "data-rewriting"],
+    }
+    front = f"---\n{yaml.safe_dump(head, sort_keys=False)}---"
     return f"""{front}
 
 # SFT data by the method `{method}`

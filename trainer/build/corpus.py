@@ -21,7 +21,7 @@ from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.samples import Sample, hash_of
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.recipes.build import BuildRecipe, Shard
-from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
+from rewright.trainer.runs.corpus_filters import local_filters, untrusted_golds
 from rewright.trainer.runs.preflight import api_key
 
 
@@ -83,7 +83,7 @@ def _make(recipe: BuildRecipe, folder: Path, prompt: Prompt, chat: ChatFormat, l
         list(reward.base_urls), api_key=api_key(reward), deadline_s=None, patience_s=reward.patience_s
     ) as client:
         if recipe.corpus.check_golds:
-            filters.append(unreadable_golds(client))
+            filters.append(untrusted_golds(client))
         try:
             prepare_corpus(recipe.corpus, folder, settings=settings, filters=filters, needed="two")
         except RewrightError as error:

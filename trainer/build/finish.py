@@ -10,7 +10,7 @@ from typing import Any
 
 from rewright.trainer.build.card import dataset_card, write_card_plots
 from rewright.trainer.build.folder import BuildFolder
-from rewright.trainer.build.formats import rows_of, write_jsonl, write_llama_factory, write_parquet
+from rewright.trainer.build.formats import hub_features, rows_of, write_jsonl, write_llama_factory, write_parquet
 from rewright.trainer.build.numbers import mean, numbers_of
 
 DIVERSITY_TEXTS = 64
@@ -46,7 +46,7 @@ def finish(folder: BuildFolder, facts: Facts) -> Path:
     write_llama_factory(rows_of(folder.rows, success_only=facts.success_only), folder.llama_factory)
     numbers = numbers_of(rows_of(folder.rows, success_only=facts.success_only))
     write_card_plots(numbers, folder.plots, title=facts.method)
-    folder.card.write_text(dataset_card(report, numbers, file=dataset.name), encoding="utf-8")
+    folder.card.write_text(dataset_card(report, numbers, file=dataset.name, features=hub_features()), encoding="utf-8")
     folder.finish(report)
     return dataset
 

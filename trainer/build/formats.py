@@ -58,6 +58,14 @@ def write_parquet(grown: Path, file: Path, *, success_only: bool) -> None:
             out.write_table(pyarrow.Table.from_pylist(some, schema=schema))
 
 
+def hub_features() -> list[dict[str, Any]]:
+    """The rows' types for a dataset card: with them `datasets` reads every build alike, whatever is null in it."""
+    import datasets
+
+    features: list[dict[str, Any]] = datasets.Features.from_arrow_schema(_schema())._to_yaml_list()
+    return features
+
+
 def write_llama_factory(rows: Iterable[dict[str, Any]], folder: Path) -> None:
     """`rewright.jsonl` with dataset_info.json beside it, for `dataset: rewright` and `dataset_dir: FOLDER`."""
     folder.mkdir(exist_ok=True)

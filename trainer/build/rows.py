@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from rewright.clients.wire import RewardScored
+from rewright.clients.wire import RewardScored, Signals
 from rewright.trainer.data.samples import Sample
 from rewright.trainer.generation.base import Answered
 
@@ -75,7 +75,8 @@ def row_of(
     """The best attempt that passed, else the reference (eq. 14)."""
     kept = best(attempts)
     completion = kept.text if kept else sample.reference
-    nothing = dict.fromkeys(COMPONENTS)
+    # A struct of nulls, so that files read by their own rows alone agree in their types whatever the method.
+    nothing = dict.fromkeys(COMPONENTS) | {"signals": dict.fromkeys(Signals.model_fields)}
     return {
         "id": sample.id,
         "prompt": [{"role": "user", "content": sample.problem}],

@@ -1,11 +1,8 @@
-"""Samples (x, y*, a*) from files and hub data sets, in the layouts that the paper's corpora have.
+"""Samples (x, y*, a*) of a source, whatever its layout and kind of file (`rewright.clients.rows`).
 
-Promises: a missing column, an unreadable line or an absent file is a `CorpusError` that names it; rows without a text
-in problem or solution are given back as such, for `rewright.trainer.data.corpus` to count. Rows come in the order of
-the source.
+Promises: a missing column, an unreadable line or an absent file is a `CorpusError` that names it; a row that is no
+sample comes back with its reason, for `rewright.trainer.data.corpus` to count. Rows come in the order of the source.
 
-Layouts: `columns` (names given by the recipe); `numina_math_cot` (problem, solution, messages, source);
-`open_math_reasoning` (problem, generated_solution, expected_answer; only inference_mode `cot`, and no proofs).
 Not covered: images, and several turns.
 """
 
@@ -14,18 +11,19 @@ import itertools
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from rewright.service.models.errors import first_line
+from rewright.clients.rows.json_rows import UnreadableData
+from rewright.clients.rows.layouts import Layout, check_columns, layout_named, record_of
+from rewright.clients.rows.reading import HUB, Row, read_rows
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Source
 
 _SPACE = re.compile(r"\s+")
-_NUMINA = ("problem", "solution")
-_OPEN_MATH = ("problem", "generated_solution", "expected_answer")
 
 
 @dataclass(frozen=True)
@@ -55,25 +53,62 @@ class Sample:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
-def read_source(source: Source) -> Iterator[Sample]:
-    """The samples of one source, read lazily.
+class LeftOut(NamedTuple):
+    """detail: what the reason does not say, such as the two answers that differ; may be blank."""
 
-    Raises `CorpusError` for a file that is not there, a line that is no JSON object, and columns that are missing.
+    id: str
+    source: str
+    reason: str
+    detail: str = ""
+
+
+def read_source(source: Source, name: str | None = None) -> Iterator[Sample | LeftOut]:
+    """Each row of one source, read lazily: a sample, or why it is none. name: of the source, where its own is taken.
+
+    Raises `CorpusError` for what cannot be read, columns that are missing, a layout without solutions, and a source of
+    which no row is a sample.
     """
-    rows = itertools.islice(_rows(source), source.limit)
-    first = next(rows, None)
-    if first is None:
-        raise CorpusError(f"{source.name}: there are no rows in it")
-    _require_columns(source, first)
-    for index, row in enumerate(itertools.chain([first], rows)):
-        if _belongs(source, row):
-            yield _sample(source, index, row)
+    name = name or source.name
+    layout = layout_named(source.layout, problem=source.problem, solution=source.solution, answer=source.answer)
+    if not layout.holds_solutions:
+        raise CorpusError(
+            f"{name}: layout {source.layout} holds problems and golds but no solutions, and a corpus needs y*; "
+            "name a column that holds them with solution, or another source"
+        )
+    place = f"{HUB}{source.hub}" if source.hub is not None else source.path or ""
+    reasons: Counter[str] = Counter()
+    rows = 0
+    try:
+        for row in itertools.islice(read_rows(place, split=source.split, config=source.config), source.limit):
+            if row.number == 0:
+                check_columns(name, source.layout, layout, row.values)
+            rows += 1
+            read = _sample(name, row, layout)
+            if isinstance(read, LeftOut):
+                reasons[read.reason] += 1
+            yield read
+    except UnreadableData as error:
+        raise CorpusError(f"corpus.sources: {error.message}") from None
+    if rows == 0:
+        raise CorpusError(f"{name}: there are no rows in it")
+    if reasons.total() == rows:
+        raise CorpusError(f"{name}: none of its {rows} rows can be used: {_said(reasons)}; is it the layout?")
+
+
+def read_all(source: Source) -> Iterator[Sample]:
+    """The samples alone."""
+    return (read for read in read_source(source) if isinstance(read, Sample))
+
+
+def iter_samples(file: Path) -> Iterator[Sample]:
+    """What `write_samples` wrote, one at a time."""
+    with file.open("rb") as lines:
+        yield from (Sample(**json.loads(line)) for line in lines)
 
 
 def read_samples(file: Path) -> list[Sample]:
     """What `write_samples` wrote."""
-    with file.open(encoding="utf-8") as lines:
-        return [Sample(**json.loads(line)) for line in lines]
+    return list(iter_samples(file))
 
 
 def write_samples(file: Path, samples: Iterable[Sample]) -> None:
@@ -89,95 +124,14 @@ def hash_of(samples: Iterable[Sample]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _rows(source: Source) -> Iterator[Mapping[str, Any]]:
-    if source.hub is not None:
-        return _hub_rows(source)
-    path = Path(source.path or "").expanduser()
-    if not path.is_file():
-        raise CorpusError(f"corpus.sources: there is no file {source.path!r}")
-    if path.suffix == ".parquet":
-        return parquet_rows(path)
-    if path.suffix in (".jsonl", ".json"):
-        return jsonl_rows(path)
-    raise CorpusError(f"{path.name}: neither .jsonl nor .parquet; convert it, or name a hub data set with hub")
+def _sample(name: str, row: Row, layout: Layout) -> Sample | LeftOut:
+    own = row.values.get("id", row.values.get("uuid"))
+    identity = str(own) if isinstance(own, str | int) and own != "" else f"{name}#{row.number}"
+    problem, solution, answer, reason = record_of(layout, row.values)
+    if reason is not None:
+        return LeftOut(identity, name, reason)
+    return Sample(id=identity, problem=problem, reference=solution, answer=answer, source=name)
 
 
-def jsonl_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise CorpusError(f"{path.name}, line {number}: no JSON ({error}); write one object per line") from None
-            if not isinstance(row, dict):
-                raise CorpusError(f"{path.name}, line {number}: no JSON object; write one object per line")
-            yield row
-
-
-def parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise CorpusError(f"{path.name}: no Parquet file ({error})") from None
-
-
-def _hub_rows(source: Source) -> Iterator[Mapping[str, Any]]:
-    import datasets
-
-    try:
-        yield from datasets.load_dataset(source.hub, source.config, split=source.split, streaming=True)
-    except Exception as error:
-        raise CorpusError(
-            f"{source.hub}: cannot read split {source.split!r} from the hub: {first_line(error)}"
-        ) from error
-
-
-def _require_columns(source: Source, row: Mapping[str, Any]) -> None:
-    wanted = {
-        "columns": (source.problem, source.solution, *([source.answer] if source.answer else [])),
-        "numina_math_cot": _NUMINA,
-        "open_math_reasoning": _OPEN_MATH,
-    }[source.layout]
-    if missing := [column for column in wanted if column not in row]:
-        hint = "set problem, solution and answer of the source" if source.layout == "columns" else "is it the layout?"
-        raise CorpusError(
-            f"{source.name}: layout {source.layout} needs the column {', '.join(map(repr, missing))}; "
-            f"there are {', '.join(map(repr, row))}; {hint}"
-        )
-
-
-def _belongs(source: Source, row: Mapping[str, Any]) -> bool:
-    if source.layout != "open_math_reasoning":
-        return True
-    return row.get("inference_mode", "cot") == "cot" and row.get("problem_type") != "converted_proof"
-
-
-def _sample(source: Source, index: int, row: Mapping[str, Any]) -> Sample:
-    if source.layout == "numina_math_cot":
-        problem, solution, answer = row["problem"], row["solution"], row.get("answer")
-    elif source.layout == "open_math_reasoning":
-        problem, solution, answer = (row[column] for column in _OPEN_MATH)
-    else:
-        problem, solution = row.get(source.problem), row.get(source.solution)
-        answer = row.get(source.answer) if source.answer else None
-    name = row.get("id")
-    return Sample(
-        id=str(name) if isinstance(name, str | int) else f"{source.name}#{index}",
-        problem=_text(problem),
-        reference=_text(solution),
-        answer=_text(answer) or None,
-        source=source.name,
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() if isinstance(value, str) else ""
+def _said(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

@@ -9,13 +9,14 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rewright.clients.rows.json_rows import UnreadableData
+from rewright.clients.rows.reading import read_rows
 from rewright.trainer.data.prompts import Prompt
-from rewright.trainer.data.samples import jsonl_rows
 from rewright.trainer.data.split import place_in_draw
 from rewright.trainer.errors import CorpusError
 
@@ -69,7 +70,7 @@ def read_questions(path: Path, *, per_benchmark: int | None, seed: int) -> Quest
     by_benchmark: dict[str, list[Question]] = defaultdict(list)
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
-    for number, row in enumerate(jsonl_rows(path), start=1):
+    for number, row in enumerate(_rows(path), start=1):
         question = _question(row, f"{path.name}, row {number}", number)
         if question.id in seen:
             raise CorpusError(f"{path.name}, row {number}: the id {question.id!r} is there twice; ids must be unique")
@@ -87,6 +88,13 @@ def read_questions(path: Path, *, per_benchmark: int | None, seed: int) -> Quest
         raise CorpusError(f"{path.name}: there are no questions in it; left out: {dict(left_out) or 'none'}")
     digest = hashlib.sha256("".join(map(_hash, asked)).encode()).hexdigest()
     return Questions(asked, {reason: n for reason, n in left_out.items() if n}, f"sha256:{digest}")
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        yield from (row.values for row in read_rows(str(path)))
+    except UnreadableData as error:
+        raise CorpusError(f"data: {error.message}") from None
 
 
 def prompt_of(question: Question, *, math: Prompt, choice: Prompt) -> str:

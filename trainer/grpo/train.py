@@ -31,7 +31,7 @@ from rewright.trainer.models.policy import chat_format, load_model, load_tokeniz
 from rewright.trainer.models.rendering_file import write_rendering
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
-from rewright.trainer.runs.corpus_filters import local_filters, unreadable_golds
+from rewright.trainer.runs.corpus_filters import local_filters, untrusted_golds
 from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.train_folder import RunFolder
 
@@ -134,7 +134,7 @@ def _corpus(
     with RewardClient(list(recipe.reward.base_urls), api_key=api_key(recipe.reward), deadline_s=None) as client:
         try:
             return prepare_corpus(
-                recipe.corpus, folder.corpus, settings=settings, filters=[*filters, unreadable_golds(client)]
+                recipe.corpus, folder.corpus, settings=settings, filters=[*filters, untrusted_golds(client)]
             )
         except RewrightError as error:
             raise ServiceTrouble(f"cannot check the gold answers: {error.message}") from None

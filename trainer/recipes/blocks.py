@@ -1,14 +1,22 @@
 """Blocks that recipes of several stages share."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rewright.clients.rows.layouts import LAYOUTS
 from rewright.clients.wire import Guards
 from rewright.service.models.defaults import EMBEDDED
 
-Layout = Literal["columns", "numina_math_cot", "open_math_reasoning"]
+
+def _known_layout(name: str) -> str:
+    if name not in LAYOUTS:
+        raise ValueError(f"there is no layout {name!r}; there are {', '.join(LAYOUTS)}")
+    return name
+
+
+LayoutName = Annotated[str, AfterValidator(_known_layout)]
 
 
 class Block(BaseModel):
@@ -24,22 +32,23 @@ class Backbone(Block):
 
 
 class Source(Block):
-    """One file or hub data set. Exactly one of `path` and `hub`."""
+    """One file, folder, glob or hub data set. Exactly one of `path` and `hub`."""
 
-    path: str | None = Field(None, description="JSONL or Parquet.")
+    path: str | None = Field(None, description="JSON, JSON lines, CSV, Parquet or Arrow; a folder or glob of them.")
     hub: str | None = Field(None, description="owner/name of a hub data set.")
     config: str | None = None
     split: str = "train"
-    layout: Layout = "columns"
-    problem: str = Field("problem", description="layout columns: the name of the column that holds x.")
-    solution: str = Field("solution", description="layout columns: … that holds y*.")
-    answer: str | None = Field(None, description="layout columns: … that holds a*; absent: it is read from y*.")
-    limit: int | None = Field(None, ge=1, description="Read no more rows than this.")
+    layout: LayoutName = Field("columns", description="A name of `rewright.clients.rows.layouts`.")
+    problem: str | None = Field(None, description="The column that holds x (a dotted path), in place of the layout's.")
+    solution: str | None = Field(None, description="… that holds y*.")
+    answer: str | None = Field(None, description="… that holds a*. A layout without one reads it from y*.")
+    limit: int | None = Field(None, ge=1, description="Read no more rows than this, from the beginning.")
+    sample: int | None = Field(None, ge=1, description="Take so many rows at random (by corpus.seed), read all.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.path is None) == (self.hub is None):
-            raise ValueError("a source needs either path (JSONL, Parquet) or hub (owner/name), and not both")
+            raise ValueError("a source needs either path (a file, folder or glob) or hub (owner/name), and not both")
         return self
 
     @property
@@ -54,9 +63,17 @@ class Corpus(Block):
     draw: int | None = Field(None, ge=2, description="Samples drawn, both stages together; absent: all.")
     stage_one_share: float = Field(0.5, ge=0, le=1)
     seed: int = 17
+    decontaminate: tuple[str, ...] = Field(
+        (), description="Evaluation files (or hub:owner/name@test) whose questions no problem may share."
+    )
     max_sample_tokens: int = Field(8192, ge=1, description="Problem and solution together, in π0's tokens.")
     max_solution_characters: int | None = Field(None, ge=1)
-    check_golds: bool = Field(True, description="Ask the service's verifier whether each gold answer can be read.")
+    check_golds: bool = Field(
+        True, description="Ask the service's verifier whether each gold can be read and is what its own y* says."
+    )
+    max_gold_misses: float = Field(
+        0.1, ge=0, le=1, description="Share of the given golds that their own y* may miss; those are left out."
+    )
 
 
 class Prompt(Block):

@@ -11,12 +11,16 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from rewright.service.models.rendering import Rendering
 from rewright.trainer.errors import RecipeError
-from rewright.trainer.recipes.blocks import Backbone, Block, Lora
+from rewright.trainer.recipes.blocks import Backbone, Block, LayoutName, Lora
 from rewright.trainer.recipes.loader import read_recipe
 
 
 class SftData(Block):
-    path: str = Field(min_length=1, description="What `rewright build` wrote: JSONL or Parquet, prompt and completion.")
+    path: str = Field(
+        min_length=1, description="What `rewright build` wrote, or any SFT set: a file, folder, glob or hub:owner/name."
+    )
+    layout: LayoutName | None = Field(None, description="Its layout by name; absent: told by the columns.")
+    split: str = "train"
     rendering: Rendering | None = Field(
         None, description="How rows are rendered; absent: as build.json beside them says, else the defaults."
     )

@@ -2,36 +2,38 @@
 
 Promises: rows keep their order, so that every method trains on the same problems in the same order; a row that cannot
 be trained on is left out, counted and named with its reason (`fallback`, `empty`, `control_tokens`,
-`refused` by the chat template, `too_long`); nothing is cut.
+`refused` by the chat template, `too_long`, and those of conversations); nothing is cut.
 
-A row has `prompt` and `completion`, each a list of messages (TRL's conversational form); the last message of
-`completion` is the response. Other columns are left alone.
+Rows come in any layout of `rewright.trainer.data.conversations`; the last turn of the assistant is the response, and
+all that is before it the prompt. Other columns are left alone.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewright.service.models.chat_format import ChatFormat
+from rewright.service.models.chat_format import ChatFormat, Target
 from rewright.service.models.errors import ModelError
-from rewright.trainer.data.samples import jsonl_rows, parquet_rows
+from rewright.trainer.data.conversations import Example, examples
 from rewright.trainer.errors import CorpusError
 
 if TYPE_CHECKING:
+    import pyarrow
     from datasets import Dataset
 
 IGNORED = -100
 """The label that torch's cross entropy passes over."""
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class SftRows:
-    """dataset: columns input_ids, labels, and own: did the model write the response itself? left_out: row id → reason;
-    sha256: over the texts trained on."""
+    """dataset: columns input_ids and labels; left_out: row id → reason; sha256: over the texts trained on."""
 
     dataset: "Dataset"
     left_out: dict[str, str]
@@ -42,68 +44,91 @@ class SftRows:
         return dict(Counter(self.left_out.values()).most_common())
 
 
-def read_dataset(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Rows of a JSONL or Parquet file. Raises `CorpusError` where it cannot be read."""
-    if not path.is_file():
-        raise CorpusError(f"data.path: there is no file {str(path)!r}; `rewright build` writes one")
-    return parquet_rows(path) if path.suffix == ".parquet" else jsonl_rows(path)
+def sft_rows(
+    path: str | Path,
+    *,
+    chat: ChatFormat,
+    max_tokens: int,
+    success_only: bool = False,
+    layout: str | None = None,
+    split: str = "train",
+) -> SftRows:
+    """path: whatever `rewright.clients.rows` reads; layout: absent: told by the columns. success_only: leave out rows
+    of origin `reference`, the fallbacks (Table 4, Figure 3 of the paper).
 
-
-def sft_rows(path: Path, *, chat: ChatFormat, max_tokens: int, success_only: bool = False) -> SftRows:
-    """success_only: leave out rows of origin `reference`, the fallbacks (Table 4, Figure 3 of the paper).
-
-    Raises `CorpusError` for a file that cannot be read, a row of another form, and where no row is left."""
+    Raises `CorpusError` for data that cannot be read or is of no known layout, and where no row is left."""
     from datasets import Dataset
 
-    rows: list[dict[str, Any]] = []
-    left_out: dict[str, str] = {}
-    digest = hashlib.sha256()
-    trained = 0
-    for number, row in enumerate(read_dataset(path), start=1):
-        prompt, response = _turns(row, f"{path.name}, row {number}")
-        name = str(row.get("id", number))
-        if success_only and row.get("origin", "reference") == "reference":
-            left_out[name] = "fallback"
-            continue
-        if not response.strip() or not any(turn["content"].strip() for turn in prompt):
-            left_out[name] = "empty"
-            continue
-        if any(chat.spells_control_token(text) for text in (response, *(turn["content"] for turn in prompt))):
-            left_out[name] = "control_tokens"
-            continue
+    kept = _Kept(chat, max_tokens, success_only)
+    targets = kept.rows(examples(str(path), layout=layout, split=split))
+    tables = list(_tables({"input_ids": ids, "labels": labels, "own": own} for ids, labels, own in targets))
+    if not tables:
+        raise CorpusError(f"data.path: no row of {Path(path).name} can be trained on; left out: {_said(kept.left_out)}")
+    return SftRows(Dataset(_joined(tables)), kept.left_out, kept.trained, f"sha256:{kept.digest.hexdigest()}")
+
+
+class _Kept:
+    """Examples → ids and labels, with what was left out on the way."""
+
+    def __init__(self, chat: ChatFormat, max_tokens: int, success_only: bool) -> None:
+        self._chat = chat
+        self._max_tokens = max_tokens
+        self._success_only = success_only
+        self.left_out: dict[str, str] = {}
+        self.trained = 0
+        self.digest = hashlib.sha256()
+
+    def rows(self, read: Iterable[Example]) -> Iterator[tuple[list[int], list[int], bool]]:
+        """Ids, labels, and whether the text is the model's own rather than a reference."""
+        for example in read:
+            target = self._target(example)
+            if isinstance(target, str):
+                self.left_out[example.name] = target
+                continue
+            self.digest.update(json.dumps([example.prompt, example.response], ensure_ascii=False).encode())
+            self.trained += len(target.ids) - target.start
+            own = example.row.get("origin", "reference") != "reference"
+            yield target.ids, [IGNORED] * target.start + target.ids[target.start :], own
+
+    def _target(self, example: Example) -> Target | str:
+        """Or the reason why there is none."""
+        if (reason := self._reason(example)) is not None:
+            return reason
         try:
-            target = chat.encode_target(prompt, response)
+            target = self._chat.encode_target(example.prompt, example.response)
         except ModelError:
-            left_out[name] = "refused"
-            continue
-        if len(target.ids) > max_tokens:
-            left_out[name] = "too_long"
-            continue
-        digest.update(json.dumps([prompt, response], ensure_ascii=False).encode())
-        trained += len(target.ids) - target.start
-        labels = [IGNORED] * target.start + target.ids[target.start :]
-        own = row.get("origin", "reference") != "reference"
-        rows.append({"input_ids": target.ids, "labels": labels, "own": own})
-    if not rows:
-        raise CorpusError(f"data.path: no row of {path.name} can be trained on; left out: {_said(left_out)}")
-    return SftRows(Dataset.from_list(rows), left_out, trained, f"sha256:{digest.hexdigest()}")
+            return "refused"
+        return target if len(target.ids) <= self._max_tokens else "too_long"
+
+    def _reason(self, example: Example) -> str | None:
+        """What is seen before anything is encoded, the cheapest first."""
+        texts = (example.response, *(turn["content"] for turn in example.prompt))
+        reason = example.reason
+        if self._success_only and example.row.get("origin", "reference") == "reference":
+            reason = "fallback"
+        elif reason is None and (not texts[0].strip() or not any(text.strip() for text in texts[1:])):
+            reason = "empty"
+        elif reason is None and sum(map(len, texts)) > self._max_tokens * self._chat.longest_token:
+            reason = "too_long"
+        elif reason is None and any(map(self._chat.spells_control_token, texts)):
+            reason = "control_tokens"
+        return reason
 
 
-def _turns(row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], str]:
-    for column in ("prompt", "completion"):
-        turns = row.get(column)
-        if not isinstance(turns, list) or not turns or not all(map(_is_turn, turns)):
-            raise CorpusError(
-                f"{place}: {column!r} must be a list of messages with role and content; "
-                "give a dataset that `rewright build` wrote"
-            )
-    return [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]], row["completion"][-1][
-        "content"
-    ]
+def _tables(rows: Iterator[dict[str, Any]]) -> Iterator["pyarrow.Table"]:
+    """As tables of 32-bit numbers: lists of Python's numbers would take ten times the memory."""
+    import pyarrow
+
+    tokens = pyarrow.list_(pyarrow.int32())
+    schema = pyarrow.schema([("input_ids", tokens), ("labels", tokens), ("own", pyarrow.bool_())])
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield pyarrow.Table.from_pylist(some, schema=schema)
 
 
-def _is_turn(turn: Any) -> bool:
-    return isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+def _joined(tables: list["pyarrow.Table"]) -> "pyarrow.Table":
+    import pyarrow
+
+    return pyarrow.concat_tables(tables)
 
 
 def _said(left_out: Mapping[str, str]) -> str:

@@ -59,10 +59,12 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
     rendering = recipe.data.rendering or rendering_of_dataset(dataset) or Rendering()
     chat = chat_format(located, tokenizer, rendering)
     rows = sft_rows(
-        dataset,
+        recipe.data.path,
         chat=chat,
         max_tokens=recipe.data.max_tokens,
         success_only=recipe.data.success_only,
+        layout=recipe.data.layout,
+        split=recipe.data.split,
     )
     log.info("%d rows with %d trained tokens; left out: %s", len(rows.dataset), rows.tokens, rows.counts() or "none")
     origin = _origin(recipe, located, dataset, rows)

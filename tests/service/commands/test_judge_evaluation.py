@@ -106,8 +106,8 @@ def test_a_separator_inside_a_text_ends_no_line(tmp_path: Path, judge: FakeOpenA
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "line 2 is not JSON"),
-        ("[]", "line 2 is not a JSON object"),
+        ("{", "line 2: no JSON"),
+        ("[]", "line 2: no JSON object"),
         ('{"problem": "x", "reference": "y"}', "line 2: candidate must be a text"),
         ('{"problem": "x", "reference": "y", "candidate": "z"}', "line 2: valid must be true or false"),
     ],

@@ -15,7 +15,9 @@ from tests.warm_process import WarmProcess
 
 
 class TellingVerifier(PlainVerifier):
-    """Wrong or correct by the text's hash; a gold answer `unreadable` is none."""
+    """Wrong or correct by the text's hash, a reference always correct; a gold `unreadable` is none, and nobody gives
+    `another`.
+    """
 
     def _group(self, group, tokens):
         from rewright.service.schema import Failed, VerifyGroup, VerifyScored
@@ -23,7 +25,9 @@ class TellingVerifier(PlainVerifier):
         if group.answer == "unreadable":
             failed = Failed.because("bad_gold", "as the test says", retryable=False)
             return VerifyGroup(id=group.id or "", candidates=[failed] * len(group.candidates))
-        verdicts = ["correct" if fate(text) == "correct" else "wrong" for text in group.candidates]
+        right = {text for text in group.candidates if text == group.reference or fate(text) == "correct"}
+        right = set() if group.answer == "another" else right
+        verdicts = ["correct" if text in right else "wrong" for text in group.candidates]
         items = [VerifyScored(correct=v == "correct", verdict=v) for v in verdicts]
         return VerifyGroup(id=group.id or "", candidates=items)
 

@@ -114,6 +114,26 @@ def test_the_baseline_of_references_needs_no_model_and_writes_nothing(recipe):
     assert report_of(dataset)["yield"] is None and report_of(dataset)["generator_busy"] == 0
 
 
+def test_builds_of_every_method_and_format_load_and_concatenate_with_datasets(gap, recipe, tmp_path):
+    import datasets
+
+    parquet = {"output": str(tmp_path / "parquet"), "format": "parquet"}
+    others = [recipe(method="sft", keeping={"output": str(tmp_path / "sft")}), recipe(method="sft", keeping=parquet)]
+    files = [gap, *(run_build(other) for other in others)]
+    for load in (lambda file: str(file.parent), None):
+        loaded = []
+        for number, file in enumerate(files):
+            kind = "parquet" if file.suffix == ".parquet" else "json"
+            where = {"path": load(file)} if load else {"path": kind, "data_files": str(file)}
+            cache = str(tmp_path / f"cache-{number}-{bool(load)}")
+            loaded.append(datasets.load_dataset(**where, split="train", cache_dir=cache))
+        if load:
+            assert loaded[0].features == loaded[1].features == loaded[2].features
+        for order in (loaded, loaded[::-1]):
+            together = datasets.concatenate_datasets(order)
+            assert len(together) == 3 * 36 and set(together["origin"]) >= {"reference"}
+
+
 def test_success_only_in_parquet_leaves_out_the_fallbacks_and_counts_them(recipe):
     pq = pytest.importorskip("pyarrow.parquet")
     dataset = run_build(recipe(success_only=True, keeping={"format": "parquet"}))
@@ -175,18 +195,23 @@ def test_bad_samples_are_left_out_for_every_method_alike_and_listed(recipe, tmp_
         {"id": "unread", "problem": "What is 2 plus 2?", "solution": "It is 4.", "answer": "unreadable"},
         {"id": "hollow", "problem": "What is 3 plus 3?", "solution": " ", "answer": 6},
         {"id": "broken", "problem": "What is \ud83d plus 1?", "solution": "It is 1.", "answer": 1},
+        {"id": "wrong", "problem": "What is 5 plus 5?", "solution": "It is 10.", "answer": "another"},
         {"id": "no-answer", "problem": "What is 4 plus 4?", "solution": "It is \\boxed{8}.", "answer": None},
     ]
     file = tmp_path / "bad.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    half = {"max_gold_misses": 0.5}
     for method in ("sft", "sdft"):
-        dataset = run_build(recipe(method=method, problems=file, keeping={"output": str(tmp_path / method)}))
-        assert sorted(row["id"] for row in rows_in(dataset)) == ["good", "no-answer"]
-        left = json.loads((dataset.parent / "corpus" / "report.json").read_text())["left_out"]
+        dataset = run_build(
+            recipe(method=method, problems=file, keeping={"output": str(tmp_path / method)}, corpus=half)
+        )
+        assert sorted(row["id"] for row in rows_in(dataset)) == ["good"]
+        left = rows_in(dataset.parent / "corpus" / "left_out.jsonl")
         assert {item["id"]: item["reason"] for item in left} == {
-            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text"
+            "twice": "duplicate", "unread": "bad_gold", "hollow": "empty", "broken": "broken_text",
+            "no-answer": "no_answer", "wrong": "gold_differs",
         }  # fmt: skip
-        assert report_of(dataset)["left_out"] == {"duplicate": 1, "bad_gold": 1, "empty": 1, "broken_text": 1}
+        assert set(report_of(dataset)["left_out"].values()) == {1}
 
 
 def test_a_gold_that_is_found_unreadable_under_way_stops_the_build_and_is_no_fallback(recipe, tmp_path):
@@ -203,7 +228,7 @@ def test_a_gold_that_is_found_unreadable_under_way_stops_the_build_and_is_no_fal
         ("", "no rows"),
         ('{"problem": "x"}\n', "'solution'"),
         ("{nonsense\n", "line 1: no JSON"),
-        ('{"problem": "What?", "solution": "", "answer": "1"}\n', "no sample is left for Stage II"),
+        ('{"problem": "What?", "solution": "", "answer": "1"}\n', "none of its 1 rows can be used: 1 empty"),
     ],
 )
 def test_a_corpus_that_cannot_be_used_is_said_to_be_so(recipe, tmp_path, lines, said):

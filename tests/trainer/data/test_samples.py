@@ -6,7 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rewright.trainer.data.samples import Sample, hash_of, read_samples, read_source, write_samples
+from rewright.trainer.data.samples import LeftOut, Sample, hash_of, read_all, read_samples, read_source, write_samples
 from rewright.trainer.errors import CorpusError
 from rewright.trainer.recipes.blocks import Source
 
@@ -40,8 +40,9 @@ def test_open_math_reasoning_keeps_chains_of_thought_with_an_answer(tmp_path):
         base | {"inference_mode": "tir", "problem_type": "has_answer_extracted"},
         base | {"inference_mode": "cot", "problem_type": "converted_proof"},
     ]
-    samples = list(read_source(Source(path=write(tmp_path / "o.jsonl", rows), layout="open_math_reasoning")))
-    assert [s.answer for s in samples] == ["2"]
+    source = Source(path=write(tmp_path / "o.jsonl", rows), layout="open_math_reasoning")
+    assert [s.answer for s in read_all(source)] == ["2"]
+    assert [s.reason for s in read_source(source) if isinstance(s, LeftOut)] == ["other_kind", "no_answer"]
 
 
 def test_limit_reads_no_further(tmp_path):
@@ -61,7 +62,12 @@ def test_limit_reads_no_further(tmp_path):
         ("a.jsonl", "", {}, "no rows"),
         ("a.jsonl", "[1]", {}, "no JSON object"),
         ("a.parquet", "nonsense", {}, "no Parquet"),
-        ("a.csv", "a,b", {}, "neither"),
+        ("a.csv", "a,b", {}, "no rows"),
+        ("a.xls", "a", {}, "none of"),
+        ("a.jsonl", '{"question": "q", "answer": "4"}', {}, "they fit layout: gsm8k"),
+        ("a.jsonl", '{"problem": [{"role": "user", "content": "q"}], "solution": "s"}', {}, "lists of messages"),
+        ("a.jsonl", '{"problem": "q", "solution": [1]}', {}, "none of its 1 rows can be used: 1 not_text"),
+        ("a.jsonl", '{"problem": "q", "llama8b_solve_rate": 1, "answer": "4"}', {"layout": "big_math"}, "no solutions"),
         (None, None, {}, "no file"),
     ],
 )
@@ -73,9 +79,10 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, options, said):
         list(read_source(Source(path=str(path), **options)))
 
 
-def test_rows_without_texts_come_back_empty(tmp_path):
-    path = write(tmp_path / "a.jsonl", [{"problem": None, "solution": "s"}, {"problem": "p", "solution": "  "}])
-    assert [bool(s.problem and s.reference) for s in read_source(Source(path=path))] == [False, False]
+def test_rows_without_texts_come_back_with_their_reason(tmp_path):
+    rows = [{"problem": None, "solution": "s"}, {"problem": "p", "solution": "  "}, {"problem": "p", "solution": "s"}]
+    read = list(read_source(Source(path=write(tmp_path / "a.jsonl", rows))))
+    assert [r.reason for r in read if isinstance(r, LeftOut)] == ["empty", "empty"] and isinstance(read[2], Sample)
 
 
 def test_white_space_and_unicode_form_make_no_other_problem():

@@ -233,11 +233,17 @@ def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
     turn = {"role": "user", "content": "What?"}
     with file.open("a") as out:
         for name, said in (("blank", "  "), ("control", "so <|turn|>"), ("long", "so " * 400)):
-            out.write(json.dumps({"id": name, "prompt": [turn], "completion": [turn | {"content": said}]}) + "\n")
+            response = {"role": "assistant", "content": said}
+            out.write(json.dumps({"id": name, "prompt": [turn], "completion": [response]}) + "\n")
+        for name, turns in (("user", [turn]), ("none", []), ("tool", [{"role": "tool", "content": "4"}])):
+            out.write(json.dumps({"id": name, "prompt": [turn], "completion": turns}) + "\n")
     tokenizer = tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
     chat = ChatFormat.of(tokenizer, Rendering(template_args={}, template_date="2025-01-01"))
     rows = sft_rows(file, chat=chat, max_tokens=300)
-    assert rows.left_out == {"blank": "empty", "control": "control_tokens", "long": "too_long"}
+    assert rows.left_out == {
+        "blank": "empty", "control": "control_tokens", "long": "too_long",
+        "user": "not_assistant", "none": "not_assistant", "tool": "tool_turns",
+    }  # fmt: skip
     assert len(rows.dataset) == 3
 
 
@@ -246,7 +252,9 @@ def test_rows_that_cannot_be_trained_on_are_left_out_and_counted(tmp_path):
     [
         (None, "there is no file"),
         ([], "no row"),
-        (['{"messages": []}'], "row 1: 'prompt' must be a list"),
+        (['{"messages": []}'], "no row of rows.jsonl can be trained on; left out: 1 no_messages"),
+        (['{"text": "2 + 2 = 4"}'], "line 1: no known layout has the columns 'text'"),
+        (['{"question": "2 + 2?", "answer": "4", "solution": "4"}'], "fit several layouts"),
         (["not json"], "line 1"),
     ],
 )

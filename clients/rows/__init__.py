@@ -1,0 +1,1 @@
+"""Anybody's data, read one way everywhere: files of every kind → rows → problem, solution, answer."""
