@@ -16,7 +16,7 @@ from rewright.trainer.errors import CorpusError
 from rewright.trainer.evaluate.answer_checks import AnswerChecks
 from rewright.trainer.evaluate.benchmarks import Question
 from rewright.trainer.evaluate.folder import JsonLines
-from rewright.trainer.runs.corpus_filters import unreadable_golds
+from rewright.trainer.runs.corpus_filters import untrusted_golds
 from tests.clients.faulty_server import serve_faulty
 from tests.live_server import serve_app
 from tests.plain_scorers import PlainJudge, PlainVerifier, plain_scorers
@@ -134,6 +134,6 @@ def test_an_evaluation_keeps_no_verdict_of_the_services_own_trouble(tmp_path):
 def test_a_corpus_leaves_no_sample_out_for_the_services_own_trouble(code):
     verifier = VerifierRefuses(code)
     with serve_app(plain_scorers(verify=verifier)) as server, RewardClient(server.url) as client:
-        refusals = unreadable_golds(client)
+        refusals = untrusted_golds(client)
         with pytest.raises(CorpusError, match=code):
             refusals([Sample("s", "p", "r", "1", "x")])
