@@ -28,6 +28,7 @@ from rewright.service.models.forward.packing import Ids
 from rewright.service.models.forward.parts import body_of, output_of
 from rewright.service.models.same_weights import same_weights
 from rewright.trainer.generation.row_memory import Reading, RowMemory, Writing
+from rewright.trainer.generation.step_graphs import StepGraphs
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class PackedDecoder:
         body = body_of(model)
         self._output = output_of(model, body)
         self._body: Any = same_weights(body, attention=NAME).eval()
+        self._capturable = True
+        """Until a graph of a step could not be made."""
         self._added = list(_with_adapters_added(self._body)) if model.dtype == torch.float32 else []
 
     @torch.inference_mode()
@@ -105,7 +108,19 @@ class PackedDecoder:
                 row.ids.clear()
                 row.logps.clear()
 
-    def _states(self, ids: list[int], positions: list[int] | torch.Tensor, attentions: "Reading | Writing") -> Any:
+    def _next(self, ids: list[int] | torch.Tensor, writing: Writing) -> torch.Tensor:
+        """Logits behind the newest id of each row, shape [B, V]."""
+        out_BV: torch.Tensor = self._output(self._states(ids, writing.lengths_B, writing))
+        return out_BV
+
+    def _graphs(self, memory: RowMemory, slots: int) -> StepGraphs | None:
+        if self._device.type != "cuda" or not self._capturable:
+            return None
+        return StepGraphs(self._next, memory, slots, self._device)
+
+    def _states(
+        self, ids: list[int] | torch.Tensor, positions: list[int] | torch.Tensor, attentions: "Reading | Writing"
+    ) -> Any:
         ids_1T, positions_1T = (torch.as_tensor(each, device=self._device)[None] for each in (ids, positions))
         with running(attentions):
             out = self._body(input_ids=ids_1T, position_ids=positions_1T, use_cache=False).last_hidden_state[0]
@@ -132,6 +147,7 @@ class _Run:
         self._memory = RowMemory(slots, decoder._device)
         if self._waiting:
             self._memory.reserve(max(row.length for row in self._waiting))
+        self._graphs = decoder._graphs(self._memory, slots)
         self._first: dict[tuple[int, ...], torch.Tensor] = {}
         """Logits behind the prompts whose rows are not all under way, shape [V] each."""
 
@@ -183,9 +199,16 @@ class _Run:
     def _step(self) -> None:
         """The next id of every row under way."""
         newest = [row.ids[-1] for row in self._under_way]
-        writing = Writing([row.length - 1 for row in self._under_way], self._memory, self._decoder._device)
-        states_BE = self._decoder._states(newest, writing.lengths_B, writing)
-        self._draw(self._decoder._output(states_BE), 0)
+        lengths = [row.length - 1 for row in self._under_way]
+        logits_BV = None if self._graphs is None else self._graphs.logits(newest, lengths)
+        if logits_BV is None:
+            if self._graphs is not None:
+                self._graphs, self._decoder._capturable = None, False
+            longest = max(lengths) + 1
+            lengths_B = torch.tensor(lengths, device=self._decoder._device)
+            writing = Writing(lengths_B, self._memory, longest=longest, even=len(set(lengths)) == 1)
+            logits_BV = self._decoder._next(newest, writing)
+        self._draw(logits_BV, 0)
 
     def _draw(self, logits_BV: torch.Tensor, start: int) -> None:
         """An id to each row from the slot `start` on; what is finished leaves."""

@@ -39,6 +39,11 @@ class RowMemory:
         self._layers: dict[Any, _Kept] = {}
         self._positions = 0
 
+    @property
+    def positions(self) -> int:
+        """What every slot can hold."""
+        return self._positions
+
     def reserve(self, positions: int) -> None:
         """Every slot can hold so many."""
         if positions <= self._positions:
@@ -95,16 +100,20 @@ class Reading:
 
 
 class Writing:
-    """The attentions of one pass over the newest id of each of the first rows. lengths: shape [B], ids before it."""
+    """The attentions of one pass over the newest id of each of the first rows.
 
-    def __init__(self, lengths: Sequence[int], memory: RowMemory, device: torch.device) -> None:
-        memory.reserve(max(lengths) + 1)
+    lengths_B: shape [B], ids before it; longest: positions that are looked at, more than any length; even: whether all
+    lengths are `longest` - 1, so that no position has to be hidden.
+    """
+
+    def __init__(self, lengths_B: torch.Tensor, memory: RowMemory, *, longest: int, even: bool = False) -> None:
+        memory.reserve(longest)
         self._memory = memory
-        self._longest = max(lengths) + 1
-        self._slots = torch.arange(len(lengths), device=device)
-        self.lengths_B = torch.tensor(lengths, device=device)
+        self._longest = longest
+        self._slots = torch.arange(len(lengths_B), device=lengths_B.device)
+        self.lengths_B = lengths_B
         self._seen: dict[int | None, torch.Tensor] = {}
-        self._even = len(set(lengths)) == 1
+        self._even = even
         self.calls = self.windows = 0
 
     @property
