@@ -15,6 +15,7 @@ No I/O, no asyncio, no torch; float64 throughout.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from rewright.service.schema import (
@@ -214,11 +215,9 @@ def _candidate(
     v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
     nll = e.nll.nll if isinstance(e.nll, NllScored) else None
     scores = {name: item.score for name, item in e.scalars.items() if item.status == "scored"}
+    failed = partial(RewardFailed, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals)
     if s.error is not None:
-        r_task = 0 if v_ans == 0 else None if v_rea is None else v_rea
-        return RewardFailed(
-            r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=s.error
-        )
+        return failed(r_task=0 if v_ans == 0 else None if v_rea is None else v_rea, error=s.error)
     nll_dist = target if rule.dist != "mean" else None
     nll_z = standardised_nll(target, stats, min_std=rule.min_std) if stats and target is not None else None
     r_dist = dist_reward(nll_z) if nll_z is not None else None
@@ -227,9 +226,7 @@ def _candidate(
     total = _total(r_task, r_dist, r_div, scores, rule)
     if not abs(total) <= LARGEST_TOTAL:  # NaN is not
         too_large = ItemError(code=NOT_FINITE, message="total: a λ, a weight or a score is too large", retryable=False)
-        return RewardFailed(
-            r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=too_large
-        )
+        return failed(r_task=r_task, error=too_large)
     return RewardScored(
         total=total,
         gate=s.gate or "open",
