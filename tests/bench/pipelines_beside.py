@@ -7,7 +7,7 @@
 A small model leaves a GPU waiting for its launches, for verification and for files, so that parts side by side end
 sooner than one after another. A part is a list of the recipe's data sets; it has a folder of its own under DIR, trains
 the rewriters that it needs, and goes on where it was stopped. After --seconds every part is told to end. Then the
-reports of what is there are written, and DIR/kept.tar.gz holds all but the weights.
+reports of what is there are written, and DIR/kept.tar.gz holds all that is small.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tests.live_server import serve_process  # noqa: E402
 
 RECIPE = ROOT / "docs" / "experiments" / "one-gpu-minutes.yaml"
 PARTS = ("agent", "fast", "task_only", "sft,sdft,mind_the_gap,select")
-WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}
+LARGE = ("*.safetensors", "*.pt", "*.pth", "*.bin", "tokenizer.json", "events.out.*")
 
 
 def main() -> int:
@@ -61,8 +61,12 @@ def main() -> int:
     for name in parts:
         command(["report", folder(options, name), "--out", folder(options, name) / "report-so-far"])
     with tarfile.open(options.work / "kept.tar.gz", "w:gz") as tar:
-        tar.add(options.work, "kept", filter=lambda info: None if Path(info.name).suffix in WEIGHTS else info)
+        tar.add(options.work, "kept", filter=small)
     return 0
+
+
+def small(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if any(Path(member.name).match(each) for each in LARGE) else member
 
 
 def folder(options: argparse.Namespace, name: str) -> Path:
