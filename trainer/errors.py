@@ -6,6 +6,7 @@
     ├── BackboneError     the model cannot be had, or cannot be a policy
     ├── RunFolderError    the run folder holds something that must not be written over
     ├── ServiceTrouble    the reward service is not there, refuses, or stayed away for too long
+    ├── Diverged          gradients are not finite any more; what was saved before is kept
     └── Stopped           SIGTERM came; what is done is kept
 
 Nothing here is about a single candidate: that is data, see `clients`.
@@ -37,4 +38,8 @@ class ServiceTrouble(TrainerError):
 
 
 class Stopped(TrainerError):
+    pass
+
+
+class Diverged(TrainerError):
     pass

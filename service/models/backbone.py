@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rewright.service.models.checkpoint import refuse_leftovers, refuse_unknown_forms
+from rewright.service.models.checkpoint import refuse_leftovers, refuse_not_finite, refuse_unknown_forms
 from rewright.service.models.device import chosen_device, chosen_dtype
 from rewright.service.models.eos import eos_ids
 from rewright.service.models.errors import ModelError, first_line
@@ -112,7 +112,8 @@ def load_tokenizer(located: Located, *, setting: str) -> PreTrainedTokenizerBase
 def load_weights(located: Located, *, dtype: torch.dtype, setting: str) -> PreTrainedModel:
     """On the CPU, as transformers loads them; the text model of a vision-language one inside the whole.
 
-    Raises `ModelError` where it cannot, would make weights up, or would drop some (`checkpoint`).
+    Raises `ModelError` where it cannot, would make weights up or drop some, or where some are not finite
+    (`checkpoint`).
     """
     try:
         config: Any = AutoConfig.from_pretrained(located.source)
@@ -126,6 +127,7 @@ def load_weights(located: Located, *, dtype: torch.dtype, setting: str) -> PreTr
             "name a hub model, a folder or a .gguf file that transformers can load"
         ) from error
     refuse_leftovers(located, loaded, report, setting=setting)
+    refuse_not_finite(located, loaded, setting=setting)
     weights: PreTrainedModel = loaded
     return weights
 

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils.hub import cached_file
@@ -24,6 +25,9 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from rewright.service.models.errors import ModelError, first_line
 from rewright.service.models.locating import Located
+
+_LOOKED_AT = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+"""Quantised weights have scales, and those are of these types."""
 
 _UNQUANTISED = "name the checkpoint that is not quantised, or run this one in an engine that knows its method"
 _MERGE = "merge the adapter into the weights (peft's merge_and_unload, then save_pretrained) and name that folder"
@@ -98,6 +102,26 @@ def refuse_leftovers(located: Located, loaded: PreTrainedModel, report: dict[str
             f"{where} holds weights that the model of its config.json has no place for ({_some(left)}); name a "
             "checkpoint whose config.json belongs to its weights"
         )
+
+
+def refuse_not_finite(located: Located, loaded: PreTrainedModel, *, setting: str) -> None:
+    """Raises `ModelError` for weights that are NaN or infinite, as a training that went wrong saves them."""
+    broken = [name for name, weight in loaded.named_parameters() if not _finite(weight)]
+    if broken:
+        raise ModelError(
+            f"{setting}.model: {located.name!r} holds weights that are NaN or infinite ({_some(broken)}); it was saved "
+            "by a training that had gone wrong, or by a conversion: name a checkpoint from before"
+        )
+
+
+def _finite(weight: torch.Tensor) -> bool:
+    if weight.dtype not in _LOOKED_AT or weight.numel() == 0 or weight.device.type == "meta":
+        return True
+    # One pass without a mask as large as the weights; the largest value is NaN where one is.
+    least, most = torch.aminmax(weight.detach())
+    if weight.dtype == torch.float16:  # infinite perhaps for want of range alone, which the first forward pass tells
+        return not bool(torch.isnan(most))
+    return bool(torch.isfinite(least)) and bool(torch.isfinite(most))
 
 
 def _harmless(keys: Collection[str], loaded: PreTrainedModel) -> set[str]:

@@ -84,7 +84,8 @@ def part(options: argparse.Namespace, datasets: list[str], url: str) -> "subproc
     config.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     settings = [
         f"work={out}", f"backbone.model={options.model}", f"corpus.sources.0.path={options.problems}",
-        f"evaluate.data={options.questions}", f"service.base_urls={url}", *options.set,
+        f"evaluate.data={options.questions}", f"service.base_urls={url}",
+        *(each for each in options.set if not each.startswith("rewriters.") or each.split(".")[1] in needed),
     ]  # fmt: skip
     pairs = [word for setting in settings for word in ("--set", setting)]
     log = (out / "pipeline.log").open("ab")

@@ -43,7 +43,7 @@ class StepGraphs:
         self._step = step
         self._memory = memory
         self._device = device
-        self._capture = capture or _CudaCapture()
+        self._capture = capture or _cuda_graph
         self._rows = [slots]
         while self._rows[-1] > _FEWER:
             self._rows.append(-(-self._rows[-1] // _FEWER))
@@ -88,26 +88,20 @@ class StepGraphs:
         return True
 
 
-class _CudaCapture:
-    """The graphs of one memory share theirs, since only one runs at a time."""
+def _cuda_graph(work: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+    # Libraries set themselves up at their first calls, which must not be recorded.
+    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(2):
+            work()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = work()
 
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+    def again() -> torch.Tensor:
+        graph.replay()
+        return out
 
-    def __call__(self, work: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-        # Libraries set themselves up at their first calls, which must not be recorded.
-        beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            for _ in range(2):
-                work()
-        torch.cuda.current_stream().wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            out = work()
-
-        def again() -> torch.Tensor:
-            graph.replay()
-            return out
-
-        return again
+    return again

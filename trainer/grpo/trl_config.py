@@ -47,6 +47,8 @@ def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig"
         use_cpu=device_of(recipe.backbone).type == "cpu",
         bf16=dtype_of(recipe.backbone) == torch.bfloat16,
         logging_steps=1,
+        # Else a loss that is NaN is logged as 0.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=keeping.save_steps,
         save_total_limit=keeping.checkpoints,

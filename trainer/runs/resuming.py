@@ -10,13 +10,14 @@ from typing import Any
 
 from transformers import TrainerState
 
+from rewright.trainer.runs.finite_steps import FiniteSteps
 from rewright.trainer.runs.stop_signal import StopSignal
 
 log = logging.getLogger(__name__)
 
 
 def train_to_the_end(trainer: Any, checkpoint: Path | None) -> None:
-    """Raises `Stopped` after SIGTERM, with a checkpoint of the last step."""
+    """Raises `Stopped` after SIGTERM, with a checkpoint of the last step, and `Diverged`."""
     if checkpoint is not None:
         log.info("going on from %s", checkpoint.name)
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -27,6 +28,7 @@ def train_to_the_end(trainer: Any, checkpoint: Path | None) -> None:
             return
     stop = StopSignal()
     trainer.add_callback(stop)
+    trainer.add_callback(FiniteSteps())
     with stop.watching():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
     stop.refuse_unfinished(trainer.state)

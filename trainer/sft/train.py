@@ -142,6 +142,8 @@ def _config(recipe: SftRecipe, output: Path, *, ranks: int) -> "SFTConfig":
         use_cpu=device_of(recipe.backbone).type == "cpu",
         bf16=dtype_of(recipe.backbone) == torch.bfloat16,
         logging_steps=1,
+        # Else a loss that is NaN is logged as 0.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=keeping.save_steps,
         save_total_limit=keeping.checkpoints,

@@ -189,3 +189,14 @@ def test_an_encoder_whose_weights_are_small_is_one_nevertheless(tmp_path: Path) 
     config = BertConfig(vocab_size=1200, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
     with pytest.raises(SettingsError, match="looks ahead"):
         load(folder_of(BertLMHeadModel(config), tmp_path / "encoder"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder: Path, value: float) -> None:
+    def broken(weights: Tensors) -> Tensors:
+        weights[f"{Q}.weight"][1, 2] = value
+        return weights
+
+    change(folder, broken)
+    with pytest.raises(SettingsError, match=rf"NaN or infinite \({Q}\.weight\)"):
+        load(folder)
