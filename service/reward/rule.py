@@ -15,7 +15,6 @@ No I/O, no asyncio, no torch; float64 throughout.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from rewright.service.schema import (
@@ -215,7 +214,12 @@ def _candidate(
     v_rea = int(e.judge.valid) if isinstance(e.judge, JudgeScored) else None
     nll = e.nll.nll if isinstance(e.nll, NllScored) else None
     scores = {name: item.score for name, item in e.scalars.items() if item.status == "scored"}
-    failed = partial(RewardFailed, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals)
+
+    def failed(r_task: int | None, error: ItemError) -> RewardFailed:
+        return RewardFailed(
+            r_task=r_task, v_ans=v_ans, v_rea=v_rea, nll=nll, scores=scores, signals=e.signals, error=error
+        )
+
     if s.error is not None:
         return failed(r_task=0 if v_ans == 0 else None if v_rea is None else v_rea, error=s.error)
     nll_dist = target if rule.dist != "mean" else None
