@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from rewright.service.models.rendering import Rendering  # noqa: E402
 from rewright.trainer.data.prompts import rewriting_prompt  # noqa: E402
 from rewright.trainer.data.samples import Sample, read_all  # noqa: E402
 from rewright.trainer.data.split import place_in_draw, stage_of  # noqa: E402
-from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate  # noqa: E402
+from rewright.trainer.generation.base import Asked, Decoding  # noqa: E402
+from rewright.trainer.generation.engine import open_generator  # noqa: E402
+from rewright.trainer.models.policy import chat_format, load_tokenizer, locate  # noqa: E402
 from rewright.trainer.recipes.blocks import Backbone, Source  # noqa: E402
 
 
@@ -77,7 +80,7 @@ def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
     prompt = rewriting_prompt(options.prompt)
     chat = chat_format(located, load_tokenizer(located), Rendering(template_date=options.template_date))
     turns = [[{"role": "user", "content": prompt.fill(problem=s.problem, solution=s.reference)}] for s in samples]
-    write = _from_server(turns, chat, options) if options.server else _in_process(turns, chat, options)
+    write = _from_server(turns, chat, options) if options.server else _in_process(turns, options)
     started = time.monotonic()
     with options.out.open("a", encoding="utf-8") as out:
         for number, (sample, texts) in enumerate(zip(samples, write, strict=True), start=1):
@@ -92,33 +95,26 @@ def _sample(samples: list[Sample], options: argparse.Namespace) -> None:
             print(f"{number} of {len(samples)}, {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _in_process(turns: list[Any], chat: ChatFormat, options: argparse.Namespace) -> Iterator[list[str]]:
-    import torch
+def _in_process(turns: list[Any], options: argparse.Namespace) -> Iterator[list[str]]:
+    decoding = Decoding(max_tokens=options.max_tokens, temperature=options.temperature)
+    with open_generator(
+        Backbone(model=options.model), adapter=options.adapter, decoding=decoding, engine="transformers",
+        batch_size=options.batch, rendering=Rendering(template_date=options.template_date),
+    ) as generator:  # fmt: skip
+        texts = (answered.text for answered in generator.run(_Draws(turns, options.k, options.batch)))
+        while some := list(islice(texts, options.k)):
+            yield some
 
-    backbone = Backbone(model=options.model)
-    located = locate(backbone)
-    tokenizer = load_tokenizer(located)
-    model = load_model(located, backbone)
-    if options.adapter is not None:
-        from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = model.eval().to(device)
-    per_batch = max(1, options.batch // options.k)
-    torch.manual_seed(17)
-    for start in range(0, len(turns), per_batch):
-        prompts = [chat.encode_prompt(turn) for turn in turns[start : start + per_batch]]
-        inputs = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(device)
-        with torch.inference_mode():
-            ids_NT = model.generate(
-                **inputs, do_sample=True, temperature=options.temperature, top_k=0, top_p=1.0,
-                repetition_penalty=1.0, max_new_tokens=options.max_tokens, eos_token_id=sorted(chat.stop_ids),
-                num_return_sequences=options.k,
-            )  # fmt: skip
-        texts = tokenizer.batch_decode(ids_NT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for first in range(0, len(texts), options.k):
-            yield texts[first : first + options.k]
+class _Draws:
+    """K draws of each prompt, in order."""
+
+    def __init__(self, turns: list[Any], k: int, batch: int) -> None:
+        self._asked = (Asked((n, draw), turn, draw) for n, turn in enumerate(turns) for draw in range(k))
+        self._batch = batch
+
+    def next_batch(self, *, wait: bool) -> list[Asked] | None:
+        return list(islice(self._asked, self._batch)) or None
 
 
 def _from_server(turns: list[Any], chat: ChatFormat, options: argparse.Namespace) -> Iterator[list[str]]:

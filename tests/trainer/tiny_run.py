@@ -36,6 +36,7 @@ def write_recipe(file: Path, *, model: Path, problems: Path, url: str, output: P
             "group_size": 4, "prompts_per_step": 2, "micro_batch": 4, "learning_rate": 1e-3, "max_steps": 4,
             "gradient_checkpointing": False,
         },
+        "watch": {"every": 2, "problems": 2},
         "keeping": {"output": str(output), "save_steps": 1, "checkpoints": 20},
     }  # fmt: skip
     for name, changes in blocks.items():

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rewright.trainer.grpo.looks import RULE, Look, best_of
 from rewright.trainer.grpo.plots import points
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
@@ -18,6 +19,7 @@ _METRICS = {
     "in-group deviation of r_div": "rewright/in_group_std/r_div",
     "groups whose rewards are all equal": "frac_reward_zero_std",
 }
+_LOOKED = ("yield", "v_ans", "nll", "nll_head", "length_ratio", "bare", "copied", "repeated", "cut_off", "kl")
 _WHO_JUDGES = {
     "judge": "the service's judge",
     "checks": "certain checks alone, no judge",
@@ -25,8 +27,13 @@ _WHO_JUDGES = {
 }
 
 
-def model_card(recipe: GrpoRecipe, provenance: Mapping[str, Any], log_history: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown with the front matter of the hub. log_history: the trainer's, a row a step."""
+def model_card(
+    recipe: GrpoRecipe,
+    provenance: Mapping[str, Any],
+    log_history: Sequence[Mapping[str, Any]],
+    looks: Sequence[Look] = (),
+) -> str:
+    """Markdown with the front matter of the hub. log_history: the trainer's, a row a step; looks: the watch's."""
     hub_name = "/" in recipe.backbone.model and not recipe.backbone.model.startswith((".", "/", "~"))
     base = f"base_model: {recipe.backbone.model}\n" if hub_name else ""
     front = f"---\nlibrary_name: peft\ntags: [rewright, grpo, lora, data-rewriting]\n{base}---"
@@ -46,7 +53,7 @@ of arXiv 2602.11220 (variant `{reward.variant}`, λ_dist {reward.lambda_dist:g},
 {_rows(log_history)}
 
 These are numbers of training, on training problems; they are no evaluation.
-
+{_looked(looks)}
 ## Where it comes from
 
 ```json
@@ -58,6 +65,27 @@ These are numbers of training, on training problems; they are no evaluation.
 ```yaml
 {as_yaml(recipe).strip()}
 ```
+"""
+
+
+def _looked(looks: Sequence[Look]) -> str:
+    if not looks:
+        return ""
+    names = [name for name in _LOOKED if any(name in look.values for look in looks)]
+    rows = "\n".join(
+        f"| {look.step} | " + " | ".join(f"{look.values[n]:.3f}" if n in look.values else "–" for n in names) + " |"
+        for look in looks
+    )
+    best = best_of(looks)
+    chosen = f"Kept in `best/`: step {best.step}" if best is not None else "No look fits the rule, so `best/` is absent"
+    return f"""
+## Watched
+
+{looks[0].problems} held-back problems, rewritten greedily. {chosen}. The rule: {RULE}.
+
+| step | {" | ".join(names)} |
+|---:|{"---:|" * len(names)}
+{rows}
 """
 
 

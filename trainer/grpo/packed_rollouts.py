@@ -2,10 +2,14 @@
 
 Promises: the sampling that TRL was configured for; where that asks for more than temperature and top_p, where vLLM or
 transformers' continuous batching generates, or weights are cut over processes, TRL's own code does it, as it does for a
-model that cannot be written with so, which is said once.
+model that cannot be written with so, which is said once. `greedy` writes what the policy finds likeliest, outside of
+any step.
 """
 
+from collections.abc import Collection, Sequence
 from typing import Any
+
+import torch
 
 from rewright.trainer.generation.packed_way import PackedWay
 from rewright.trainer.models.policy import without_adapter
@@ -19,9 +23,7 @@ class PackedRollouts:
     def _generate_single_turn(self, prompt_ids: Any, images: Any, *more: Any, **named: Any) -> Any:
         me: Any = self
         if images is None and _is_plain(me):
-            if self._way is None:
-                self._way = PackedWay(without_adapter(me.accelerator.unwrap_model(me.model)))
-            written = self._way.write(
+            written = self._packed_way().write(
                 prompt_ids,
                 [me.max_completion_length] * len(prompt_ids),
                 me.eos_token_ids,
@@ -32,6 +34,36 @@ class PackedRollouts:
                 return [each.ids for each in written], None
         parent: Any = super()
         return parent._generate_single_turn(prompt_ids, images, *more, **named)
+
+    def greedy(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
+        """New ids behind each prompt, up to the longest completion, with the id that ended it."""
+        me: Any = self
+        limits = [me.max_completion_length] * len(prompt_ids)
+        written = self._packed_way().write(prompt_ids, limits, me.eos_token_ids, temperature=0.0)
+        if written is not None:
+            return [each.ids for each in written]
+        model = me.accelerator.unwrap_model(me.model)
+        return [_likeliest(model, ids, me.max_completion_length, me.eos_token_ids) for ids in prompt_ids]
+
+    def _packed_way(self) -> PackedWay:
+        me: Any = self
+        if self._way is None:
+            self._way = PackedWay(without_adapter(me.accelerator.unwrap_model(me.model)))
+        return self._way
+
+
+@torch.no_grad()
+def _likeliest(model: Any, prompt: list[int], limit: int, stop: Collection[int]) -> list[int]:
+    ids_1T = torch.tensor([prompt], device=model.device)
+    training = model.training
+    model.eval()
+    out_1T = model.generate(
+        input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), do_sample=False, temperature=None, top_k=None,
+        top_p=None, max_new_tokens=limit, eos_token_id=sorted(stop), pad_token_id=min(stop),
+    )  # fmt: skip
+    model.train(training)
+    found: list[int] = out_1T[0, len(prompt) :].tolist()
+    return found
 
 
 def _is_plain(trainer: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The log of a run as pictures: reward, yield, nll and diversity over the steps, a PNG each.
+"""The log of a run as pictures: reward, yield, nll and diversity over the steps, a PNG each; and the watch's looks.
 
 A step without a value (no feasible candidate, no answer of the service) is a gap, never a zero.
 """
@@ -6,6 +6,8 @@ A step without a value (no feasible candidate, no answer of the service) is a ga
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from rewright.trainer.grpo.looks import Look
 
 
 class Picture(NamedTuple):
@@ -19,6 +21,14 @@ PICTURES = (
     Picture("yield", "rewright/yield", "yield: share with r_task = 1"),
     Picture("nll", "rewright/nll", "NLL under π0, nats per token"),
     Picture("diversity", "rewright/diversity", "diversity D of S_x⁺ (eq. 10)"),
+)
+LOOKS = (
+    (("yield", "v_ans"), "share of the problems"),
+    (("nll", "nll_head"), "nats per token under π0"),
+    (("length_ratio",), "words, over the reference's"),
+    (("bare", "wrongly_passed", "cut_off"), "share of the rewrites"),
+    (("copied", "repeated"), "share of the 8-grams"),
+    (("kl",), "KL to π0 of the step's rollouts"),
 )
 _WINDOW = 10
 
@@ -48,6 +58,37 @@ def write_plots(log_history: Sequence[Mapping[str, Any]], folder: Path, *, title
         pyplot.close(figure)
         written.append(file)
     return written
+
+
+def write_looks(looks: Sequence[Look], folder: Path, *, title: str) -> list[Path]:
+    """watch.png, small pictures beside one another; nothing without looks."""
+    if not looks:
+        return []
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, all_axes = pyplot.subplots(2, 3, figsize=(11, 5.6), layout="constrained", sharex=True)
+    for axes, (names, label) in zip(all_axes.flat, LOOKS, strict=True):
+        for name in names:
+            known = [(look.step, look.values[name]) for look in looks if name in look.values]
+            if known:
+                axes.plot(*zip(*known, strict=True), marker="o", markersize=3, label=name)
+        axes.set(ylabel=label)
+        axes.grid(alpha=0.3)
+        if axes.get_lines():
+            axes.legend(fontsize=8)
+        else:
+            axes.text(0.5, 0.5, "never measured", ha="center", transform=axes.transAxes)
+    for axes in all_axes[-1]:
+        axes.set(xlabel="step")
+    figure.suptitle(f"{title}: {looks[0].problems} held-back problems, rewritten greedily")
+    file = folder / "watch.png"
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+    return [file]
 
 
 def points(log_history: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[int], list[float]]:

@@ -25,8 +25,9 @@ from rewright.trainer.data.corpus import Stages, prepare_corpus
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.grpo.model_card import model_card
-from rewright.trainer.grpo.plots import write_plots
+from rewright.trainer.grpo.plots import write_looks, write_plots
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
+from rewright.trainer.grpo.watch import Watch, asked
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
 from rewright.trainer.models.rendering_file import write_rendering
 from rewright.trainer.recipes.grpo import GrpoRecipe
@@ -83,6 +84,9 @@ def _train(
     if first_rank:
         folder.note_provenance(prepared.provenance)
     trainer = _trainer(recipe, prepared, config)
+    watch = _watch(recipe, folder, prepared)
+    if watch is not None:
+        watch.watches(trainer)
     try:
         train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
     except RewrightError as error:
@@ -91,7 +95,7 @@ def _train(
             f"stopped at step {trainer.state.global_step}, since the reward service gave no rewards: {error.message}. "
             "Run the same command again to go on from there"
         ) from error
-    return _finish(recipe, folder, trainer, prepared)
+    return _finish(recipe, folder, trainer, prepared, watch)
 
 
 def _prepare(recipe: GrpoRecipe, folder: RunFolder, prompt: Prompt, served: Served) -> _Prepared:
@@ -165,21 +169,57 @@ def _leave_a_checkpoint(trainer: Any, folder: RunFolder) -> None:
         trainer._save_checkpoint(trainer.model, trial=None)
 
 
-def _finish(recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", prepared: _Prepared) -> Path:
+def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared) -> Watch | None:
+    samples = prepared.stages.stage_two[: recipe.watch.problems]
+    if not samples:
+        if recipe.watch.problems:
+            log.warning(
+                "the policy is not watched: corpus.stage_one_share leaves no problems that it is not trained on"
+            )
+        return None
+    reward = recipe.reward
+
+    def client() -> RewardClient:
+        return RewardClient(
+            list(reward.base_urls), api_key=api_key(reward), deadline_s=None, patience_s=reward.patience_s
+        )
+
+    return Watch(
+        asked(samples, prepared.prompt, prepared.chat),
+        every=recipe.watch.every,
+        folder=folder.path,
+        chat=prepared.chat,
+        rule=reward.rule(),
+        client=client,
+    )
+
+
+def _finish(
+    recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", prepared: _Prepared, watch: Watch | None
+) -> Path:
     trainer.save_model(str(folder.adapter))
     if not trainer.is_world_process_zero():
         return folder.adapter
     trainer.save_state()
     history = trainer.state.log_history
+    looks = watch.looks if watch is not None else []
+    card = model_card(recipe, prepared.provenance, history, looks)
+    for adapter in (folder.adapter, folder.best):
+        if adapter.is_dir():
+            _describe(adapter, recipe, prepared, card)
+    title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
+    for plot in [*write_plots(history, folder.plots, title=title), *write_looks(looks, folder.plots, title=title)]:
+        log.info("wrote %s", plot)
+    return folder.adapter
+
+
+def _describe(adapter: Path, recipe: GrpoRecipe, prepared: _Prepared, card: str) -> None:
+    """What a folder of weights needs to be used, and to be understood."""
     # An unpacked GGUF lies in this machine's cache; the adapter should name what the recipe names.
-    adapter_config = folder.adapter / "adapter_config.json"
+    adapter_config = adapter / "adapter_config.json"
     content = json.loads(adapter_config.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = recipe.backbone.model
     adapter_config.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    (folder.adapter / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
-    write_rendering(folder.adapter, prepared.rendering, prompt=prepared.prompt)
-    (folder.adapter / "README.md").write_text(model_card(recipe, prepared.provenance, history), encoding="utf-8")
-    title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
-    for plot in write_plots(history, folder.plots, title=title):
-        log.info("wrote %s", plot)
-    return folder.adapter
+    (adapter / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
+    write_rendering(adapter, prepared.rendering, prompt=prepared.prompt)
+    (adapter / "README.md").write_text(card, encoding="utf-8")

@@ -83,6 +83,13 @@ class Keeping(Block):
     completions: bool = Field(False, description="Keep every candidate with its components, a Parquet file a step.")
 
 
+class Watch(Block):
+    """Looks at the policy on problems that it is not trained on (`watch.jsonl`, `watch/…`, `best/`)."""
+
+    every: int = Field(10, ge=1, description="Steps between two looks.")
+    problems: int = Field(64, ge=0, description="Of Stage II, rewritten greedily at each look; 0: no looks.")
+
+
 class GrpoRecipe(Block):
     kind: Literal["grpo"] = "grpo"
     backbone: Backbone = Backbone()
@@ -92,6 +99,7 @@ class GrpoRecipe(Block):
     reward: Reward = Reward()
     rollouts: Rollouts = Rollouts()
     training: Training = Training()
+    watch: Watch = Watch()
     keeping: Keeping = Keeping()
 
     @model_validator(mode="after")

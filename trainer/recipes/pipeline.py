@@ -20,7 +20,7 @@ from rewright.trainer.recipes.build import (
     check_select,
 )
 from rewright.trainer.recipes.evaluate import Drift, EvaluateRecipe, EvaluationPrompts
-from rewright.trainer.recipes.grpo import GrpoRecipe, Keeping, Rollouts, Training
+from rewright.trainer.recipes.grpo import GrpoRecipe, Keeping, Rollouts, Training, Watch
 from rewright.trainer.recipes.loader import read_recipe
 from rewright.trainer.recipes.sft import SftData, SftKeeping, SftRecipe, SftTraining
 
@@ -32,6 +32,7 @@ class Rewriter(Block):
     reward: Reward = Reward()
     rollouts: Rollouts = Rollouts()
     training: Training = Training()
+    watch: Watch = Watch()
     save_steps: int = Field(10, ge=1)
 
 
@@ -117,6 +118,7 @@ class PipelineRecipe(Block):
             reward=r.reward.model_copy(update=where),
             rollouts=r.rollouts,
             training=r.training,
+            watch=r.watch,
             keeping=Keeping(output=str(output), save_steps=r.save_steps),
         )
 

@@ -4,6 +4,7 @@
     corpus/             stage_one, stage_two, report   checkpoint-N/     what a run goes on from
     completions/        candidates (where kept)        adapter/, model/  what was trained, with its card
     plots/              reward, yield, nll, diversity  trainer_state.json the log, a row a step
+    watch.jsonl         held-back problems, a row a look    best/        the adapter of the best look, and why
     runs/               TensorBoard's files            loss.*            the loss curve (SFT)
 
 Promises: a folder goes on with the run that it was made for and with no other, one process (or one group of ranks) at a
@@ -36,6 +37,7 @@ _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
     # The schedule of SFT depends on its length, so the length cannot change under way.
     "sft": {"training": {"micro_batch", "gradient_checkpointing"}, "backbone": {"device"}},
 }
+_TRAINS_NOTHING = ("keeping", "watch")
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
@@ -49,6 +51,7 @@ class RunFolder(ClaimedFolder):
         self.corpus = path / "corpus"
         self.adapter = path / "adapter"
         self.model = path / "model"
+        self.best = path / "best"
         self.plots = path / "plots"
 
     @contextmanager
@@ -106,7 +109,7 @@ class RunFolder(ClaimedFolder):
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
     may_change = _MAY_CHANGE[now["kind"]]
     for block, content in now.items():
-        if block == "keeping" or before.get(block) == content:
+        if block in _TRAINS_NOTHING or before.get(block) == content:
             continue
         if not isinstance(content, dict) or not isinstance(before.get(block), dict):
             yield f"{block} was {before.get(block)!r}"

@@ -49,6 +49,10 @@ def history(output):
     return [row for row in rows if "reward" in row]
 
 
+def looks(output):
+    return [json.loads(line) for line in (output / "watch.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def unbroken(parts, tmp_path_factory):
     """Four steps in one go."""
@@ -74,6 +78,17 @@ def test_a_run_leaves_an_adapter_that_moved_a_card_plots_and_a_log(unbroken):
     for name in ("reward", "yield", "nll", "diversity"):
         assert (unbroken / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert list((unbroken / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_a_run_looks_at_problems_that_it_is_not_trained_on(unbroken):
+    rows = looks(unbroken)
+    assert [(row["step"], row["problems"]) for row in rows] == [(0, 2), (2, 2), (4, 2)]
+    assert all(0 <= row["yield"] <= 1 and row["nll"] > 0 and row["length_ratio"] > 0 for row in rows)
+    logged = {row["step"]: row for row in history(unbroken) if "watch/yield" in row}
+    assert sorted(logged) == [2, 4]
+    assert logged[2]["watch/nll"] == pytest.approx(rows[1]["nll"])
+    assert "held-back problems" in (unbroken / "adapter" / "README.md").read_text()
+    assert (unbroken / "plots" / "watch.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_adapter_loads_again_and_rewrites(unbroken):
@@ -103,6 +118,7 @@ def test_killed_with_its_service_and_resumed_it_ends_where_an_unbroken_run_ends(
     assert expected.keys() == found.keys()
     assert all((expected[name] - found[name]).abs().max() < 1e-6 for name in expected)
     assert len(json.loads((output / "provenance.json").read_text())) == 2
+    assert looks(output) == [pytest.approx(row, rel=1e-3) for row in looks(unbroken)]
 
 
 def test_killed_behind_its_last_step_it_takes_no_further_one(parts, unbroken, tmp_path):
@@ -154,7 +170,8 @@ def test_a_service_away_for_longer_than_the_patience_ends_the_run_with_a_checkpo
     from rewright.trainer.errors import ServiceTrouble
 
     output = tmp_path / "run"
-    changes = {"reward": {"patience_s": 3}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500}}
+    changes = {"reward": {"patience_s": 3}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500},
+               "watch": {"problems": 0}}  # fmt: skip
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **changes, **parts)
     said = []
 
