@@ -112,9 +112,10 @@ layouts-table: $(STAMP)   ## the table of docs/data.md, from small files in each
 bench-build: $(STAMP)     ## how busy a dataset build keeps its model and the service, in two cases
 	$(PY) tests/bench/build.py
 
-bench-grpo: $(STAMP)      ## the parts of a GRPO step: rollouts of three engines; the train part, TRL's own and ours
+bench-grpo: $(STAMP)      ## a GRPO step: rollouts of three engines; the train part and whole steps, TRL's own and ours
 	$(PY) tests/bench/rollouts.py
 	$(PY) tests/bench/grpo.py
+	$(PY) tests/bench/grpo_whole_step.py
 
 check-llama-factory: $(STAMP) build/llama-factory  ## the exported data set through LLaMA-Factory's own reading and masking
 	PYTHONPATH=build/llama-factory DISABLE_VERSION_CHECK=1 $(PY) -m pytest tests/trainer/sft/test_dataset_masks.py -k factory

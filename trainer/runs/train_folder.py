@@ -13,6 +13,7 @@ but checkpoints past their number; a checkpoint that was cut short by a kill is 
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
 from rewright.trainer.runs.claimed_folder import ClaimedFolder
+from rewright.trainer.runs.whole_checkpoint import what_is_missing
+
+log = logging.getLogger(__name__)
 
 _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
     "grpo": {
@@ -38,7 +42,6 @@ _MAY_CHANGE: dict[str, dict[str, set[str]]] = {
     "sft": {"training": {"micro_batch", "gradient_checkpointing"}, "backbone": {"device"}},
 }
 _TRAINS_NOTHING = ("keeping", "watch")
-_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
 class RunFolder(ClaimedFolder):
@@ -91,13 +94,18 @@ class RunFolder(ClaimedFolder):
             )
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that is whole. The trainer's state is the last thing that a checkpoint gets."""
+        """The newest checkpoint that is whole; newer ones that are not are named in a warning."""
         numbered = {
             int(c.name.removeprefix("checkpoint-")): c
             for c in self.path.glob("checkpoint-*")
             if c.name.removeprefix("checkpoint-").isdecimal()
         }
-        return next((numbered[n] for n in sorted(numbered, reverse=True) if _is_whole(numbered[n])), None)
+        for _, checkpoint in sorted(numbered.items(), reverse=True):
+            missing = what_is_missing(checkpoint)
+            if missing is None:
+                return checkpoint
+            log.warning("%s is passed over, since %s is missing or cut short", checkpoint, missing)
+        return None
 
     def note_provenance(self, provenance: dict[str, Any]) -> None:
         """A resumed run adds to what is there: a list, one entry a start."""
@@ -117,12 +125,3 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Any:
         for key in content.keys() | before[block].keys():
             if key not in may_change.get(block, set()) and before[block].get(key) != content.get(key):
                 yield f"{block}.{key} was {before[block].get(key)!r}, is {content.get(key)!r}"
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    needed = all((checkpoint / name).is_file() for name in ("optimizer.pt", "scheduler.pt"))
-    return "global_step" in state and needed and any((checkpoint / name).is_file() for name in _WEIGHTS)

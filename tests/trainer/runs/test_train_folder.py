@@ -40,6 +40,34 @@ def test_the_newest_is_by_number_and_none_is_none(tmp_path):
     assert RunFolder(tmp_path).last_checkpoint().name == "checkpoint-10"
 
 
+CUT = {
+    "FSDP, full": ["optimizer.bin", "scheduler.pt", "pytorch_model_fsdp.bin"],
+    "FSDP, sharded": ["optimizer_0/.metadata", "pytorch_model_fsdp_0/.metadata", "scheduler.pt"],
+    "FSDP, an adapter": ["optimizer_0/.metadata", "adapter_model.safetensors", "scheduler.pt"],
+    "DeepSpeed": ["latest", "global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt"],
+}
+
+
+def cut_checkpoint(folder, names):
+    path = folder / "checkpoint-10"
+    for name in [*names, "trainer_state.json"]:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("global_step10" if name == "latest" else '{"global_step": 10}')
+
+
+@pytest.mark.parametrize("how", CUT)
+def test_weights_that_are_cut_over_processes_make_whole_checkpoints_too(tmp_path, how):
+    cut_checkpoint(tmp_path, CUT[how])
+    assert RunFolder(tmp_path).last_checkpoint().name == "checkpoint-10"
+
+
+@pytest.mark.parametrize(("how", "lost"), [(how, name) for how, names in CUT.items() for name in names])
+def test_a_part_that_another_process_did_not_finish_is_missed_and_said(tmp_path, caplog, how, lost):
+    cut_checkpoint(tmp_path, [name for name in CUT[how] if name != lost])
+    assert RunFolder(tmp_path).last_checkpoint() is None
+    assert "checkpoint-10 is passed over, since" in caplog.text
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "run").mkdir()
