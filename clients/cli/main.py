@@ -22,7 +22,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 
 from pydantic import ValidationError
 
-from rewright.clients.cli import bench, info, score
+from rewright.clients.cli import bench, info, score, view
 from rewright.clients.transport.batches import first_fix
 from rewright.service.errors import Overloaded, RequestError, RewrightError, SettingsError
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (score, bench, info):
+    for module in (score, view, bench, info):
         module.add(commands)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         _join(commands, entry)

@@ -1,0 +1,49 @@
+"""`rewright view`: groups and their rewards as one page, opened in a browser or written to a file."""
+
+import argparse
+import tempfile
+import webbrowser
+from pathlib import Path
+
+from rewright.clients.cli.options import add_rule, rule_of
+from rewright.clients.view.documents import KNOWN, document
+from rewright.clients.view.page import html
+
+DESCRIPTION = f"""\
+Show groups side by side: gates, rewards in parts, tokens by likelihood, and what other λs would make of them.
+
+FILE: {KNOWN}; a file, a folder or a glob.
+
+The page is one file that loads nothing: it can be mailed. Without --out it is written to a temporary file and opened in
+the browser. The options of the rule say by which rule the totals were made; controls in the page start from it.
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `rewright view` and its options."""
+    parser = commands.add_parser(
+        "view",
+        help="look at groups and their rewards in a browser",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="see above")
+    parser.add_argument("--groups", metavar="FILE", help="the groups that were scored, for their texts, found by id")
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="write the page here and open nothing")
+    add_rule(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises `InvalidRequest` for a file of no known form."""
+    rule = rule_of(options).model_dump(mode="json", exclude_none=True)
+    page = html(document(options.file, groups=options.groups, rule=rule))
+    if options.out is not None:
+        options.out.write_text(page, encoding="utf-8")
+        print(f"{options.out}: {len(page) / 1e6:.1f} MB")
+        return 0
+    with tempfile.NamedTemporaryFile("w", suffix=".html", prefix="rewright-", delete=False, encoding="utf-8") as file:
+        file.write(page)
+    print(file.name)
+    webbrowser.open(Path(file.name).as_uri())
+    return 0

@@ -1,0 +1,336 @@
+import { DEFAULT_RULE, advantages, ranks, rewards, sum } from "./rule.js";
+
+// Everything that comes from a file is put in as text (textContent), never as markup.
+const shown = JSON.parse(document.getElementById("data").textContent);
+const ROW = 58;
+const given = { ...DEFAULT_RULE, ...(shown.rule ?? {}) };
+const state = { rule: { ...given, guards: { ...given.guards }, weights: { ...given.weights } }, touched: false,
+  query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null };
+
+const byId = (id) => document.getElementById(id);
+
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("aria-") || name === "role" || name === "for") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+function drawn(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+const number = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits));
+const mean = (values) => {
+  const known = values.filter((value) => value != null);
+  return known.length ? sum(known) / known.length : null;
+};
+
+// Numbers of a group that it is sorted by and listed with.
+function measured(group) {
+  const items = group.candidates;
+  const open = items.filter((item) => item.r_task === 1).length;
+  const totals = items.map((item) => item.total ?? null).filter((total) => total !== null);
+  return {
+    yield: items.some((item) => item.r_task != null) ? open / items.length : null,
+    spread: totals.length ? Math.max(...totals) - Math.min(...totals) : null,
+    failed: items.filter((item) => item.status === "failed").length,
+    nll: mean(items.map((item) => item.nll)),
+    length: mean(items.map((item) => item.signals?.length_ratio)),
+    copied: mean(items.map((item) => item.signals?.copied)),
+    repeated: mean(items.map((item) => item.signals?.repeated)),
+  };
+}
+
+const SORTS = {
+  order: ["as in the file", (a, b) => a.place - b.place],
+  low: ["yield, lowest first", by("yield", 1)],
+  high: ["yield, highest first", by("yield", -1)],
+  spread: ["spread of totals", by("spread", -1)],
+  failed: ["failures", by("failed", -1)],
+  nll: ["NLL, highest first", by("nll", -1)],
+  length: ["length ratio", by("length", -1)],
+  copied: ["copied share", by("copied", -1)],
+  repeated: ["repeated share", by("repeated", -1)],
+};
+
+function by(name, direction) {
+  return (a, b) => {
+    const [x, y] = [a.measured[name], b.measured[name]];
+    if (x == null || y == null) return (x == null) - (y == null) || a.place - b.place;
+    return direction * (x - y) || a.place - b.place;
+  };
+}
+
+const groups = shown.groups.map((group, place) => {
+  const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
+  return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
+});
+
+// The list: only the rows in sight exist.
+function refilter() {
+  const query = state.query.toLowerCase();
+  state.matching = groups.filter(
+    (each) => (state.step === null || each.group.step === state.step) && (!query || each.text.includes(query)),
+  );
+  state.matching.sort(SORTS[state.sort][1]);
+  state.chosen = Math.min(state.chosen, Math.max(0, state.matching.length - 1));
+  byId("space").style.height = `${state.matching.length * ROW}px`;
+  byId("count").textContent = `${state.matching.length} of ${groups.length} groups`;
+  redrawList();
+  redrawGroup();
+}
+
+function redrawList() {
+  const list = byId("list");
+  const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 5);
+  const last = Math.min(state.matching.length, first + Math.ceil(list.clientHeight / ROW) + 10);
+  const rows = [];
+  for (let k = first; k < last; k += 1) rows.push(rowOf(state.matching[k], k));
+  byId("space").replaceChildren(...rows);
+  list.setAttribute("aria-activedescendant", `row-${state.chosen}`);
+}
+
+function rowOf({ group, measured: m }, k) {
+  const facts = [
+    m.yield == null ? null : `yield ${Math.round(m.yield * 100)} %`, m.nll == null ? null : `NLL ${number(m.nll, 2)}`,
+    m.failed ? `${m.failed} failed` : null, `${group.candidates.length} candidates`,
+  ].filter(Boolean);
+  const row = make("div", { className: "row", role: "option", id: `row-${k}`, "aria-selected": String(k === state.chosen) },
+    make("p", {}, make("b", { textContent: group.id }), ` ${(group.problem ?? "").slice(0, 160)}`),
+    make("p", { className: "small", textContent: facts.join(" · ") }));
+  row.style.top = `${k * ROW}px`;
+  row.addEventListener("click", () => choose(k));
+  return row;
+}
+
+function choose(k) {
+  if (k < 0 || k >= state.matching.length) return;
+  state.chosen = k;
+  state.compare = null;
+  const list = byId("list");
+  if (k * ROW < list.scrollTop) list.scrollTop = k * ROW;
+  if ((k + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (k + 1) * ROW - list.clientHeight;
+  redrawList();
+  redrawGroup();
+}
+
+const GATES = [
+  ["not blank", ["blank"]], ["answer", ["wrong", "no_answer", "undecided"]],
+  ["guards", ["guard_n_tokens", "guard_length_ratio", "guard_repeated", "guard_copied"]],
+  ["reasoning", ["invalid", "no_verdict"]], ["measurable", ["too_long", "control_tokens"]], ["open", []],
+];
+
+function pathOf(gate) {
+  const shut = GATES.findIndex(([, names]) => names.includes(gate));
+  const steps = GATES.map(([name], k) => {
+    const passed = gate === "open" || (shut >= 0 && k < shut);
+    const here = k === shut;
+    const step = make("span", { textContent: here ? `${name}: ${gate}` : name });
+    if (passed) step.className = "passed";
+    if (here) step.className = "shut";
+    return step;
+  });
+  return make("div", { className: "path", role: "img", "aria-label": `gate: ${gate ?? "not known"}` }, ...steps);
+}
+
+function barOf(parts, widest) {
+  const bar = drawn("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img" });
+  bar.setAttribute("aria-label", parts ? `parts of the total: ${JSON.stringify(parts)}` : "total not known");
+  let left = 0;
+  for (const name of ["task", "dist", "div", "scores"]) {
+    const width = parts ? (Math.max(0, parts[name]) / widest) * 100 : 0;
+    if (width > 0) bar.append(drawn("rect", { x: left, y: 0, width, height: 10, class: name }));
+    left += width;
+  }
+  return bar;
+}
+
+// Tokens with the ground of their log-probability, or of its difference from another candidate's token of the same place.
+function tokensOf(item, other) {
+  const pre = make("pre", { tabIndex: 0 });
+  item.tokens.forEach((token, k) => {
+    const value = other ? token.logprob - (other.tokens?.[k]?.logprob ?? token.logprob) : token.logprob;
+    const strength = Math.min(1, Math.abs(value) / 6);
+    const span = make("span", { textContent: token.text, title: `${token.logprob.toFixed(3)} nats` });
+    const colour = other && value > 0 ? "0 114 178" : "213 94 0";
+    span.style.background = `rgb(${colour} / ${(strength * 0.75).toFixed(2)})`;
+    pre.append(span);
+  });
+  return pre;
+}
+
+function candidateOf(item, k, now, advantage, place, before, widest) {
+  const moved = place !== null && before !== null && before !== place ? ` (was ${before})` : "";
+  const card = make("section", { className: "candidate", "aria-label": `candidate ${k + 1}` },
+    make("header", {}, make("b", { textContent: number(now.total) }),
+      make("span", { textContent: `#${k + 1}${item.origin ? ` ${item.origin}` : ""}` }),
+      make("span", { textContent: place === null ? "" : `place ${place}${moved}` })));
+  if (item.status !== "text") {
+    if (item.status === "scored") card.append(pathOf(now.gate), barOf(now.parts, widest));
+    if (item.error) card.append(make("p", { className: "error", textContent: `${item.error.code}: ${item.error.message}` }));
+    if (now.total === null && item.status === "scored") {
+      card.append(make("p", { className: "error", textContent: "not known under this rule: the answer does not hold what it needs" }));
+    }
+  }
+  const other = state.compare === null || state.compare === k ? null : chosenGroup().candidates[state.compare];
+  if (item.tokens?.length) {
+    card.append(tokensOf(item, other?.tokens ? other : null));
+    const button = make("button", { type: "button", textContent: state.compare === k ? "no comparison" : "compare the others with this" });
+    button.addEventListener("click", () => {
+      state.compare = state.compare === k ? null : k;
+      redrawGroup();
+    });
+    card.append(button);
+  } else card.append(make("pre", { textContent: item.text ?? "(the file does not hold the text)", tabIndex: 0 }));
+  const facts = [
+    ["advantage", number(advantage)], ["NLL", number(item.nll)], ["z", number(now.nll_z)], ["r_dist", number(now.r_dist)],
+    ["r_div", number(now.r_div, 4)], ["length", number(item.signals?.length_ratio, 2)], ["copied", number(item.signals?.copied, 2)],
+    ["repeated", number(item.signals?.repeated, 2)],
+  ];
+  if (item.status !== "text") {
+    card.append(make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })])));
+  }
+  return card;
+}
+
+const chosenGroup = () => state.matching[state.chosen]?.group;
+
+// As the file has it until somebody moves a control: the rule of a file is not always known.
+function rewarded(group) {
+  const items = group.candidates;
+  const asGiven = rewards(items, given, given);
+  const fromFile = items.map((item, k) => ({ ...asGiven[k], total: item.total ?? null,
+    parts: asGiven[k].total !== null && Math.abs(asGiven[k].total - (item.total ?? NaN)) < 1e-9 ? asGiven[k].parts : null }));
+  return { now: state.touched ? rewards(items, state.rule, given) : fromFile, before: fromFile };
+}
+
+function redrawGroup() {
+  const article = byId("group");
+  const group = chosenGroup();
+  if (!group) {
+    article.replaceChildren(make("p", { className: "empty", textContent: "No group matches. Clear the search, or choose another step." }));
+    return;
+  }
+  const { now, before } = rewarded(group);
+  const totals = now.map((each) => each.total);
+  const gains = advantages(totals);
+  const [places, old] = [ranks(totals), ranks(before.map((each) => each.total))];
+  const widest = Math.max(1e-9, ...now.map((each) => (each.parts ? Math.max(0, each.parts.task) + Math.max(0, each.parts.dist)
+    + Math.max(0, each.parts.div) + Math.max(0, each.parts.scores) : 0)));
+  const facts = [
+    group.step == null ? null : `step ${group.step}`, group.answer == null ? null : `answer ${group.answer}`,
+    `open ${now.filter((each) => each.gate === "open").length} of ${now.length}`,
+    group.nll_mean == null ? null : `μ ${number(group.nll_mean)}, σ ${number(group.nll_std)} nats a token`,
+    group.diversity == null ? null : `D ${number(group.diversity, 4)}`,
+  ].filter(Boolean);
+  const legend = [["task", "r_task"], ["dist", "λ_dist · r_dist"], ["div", "λ_div · r_div"], ["scores", "further scores"]];
+  const texts = [["Problem", group.problem], ["Reference", group.reference]].filter(([, text]) => text != null);
+  article.replaceChildren(
+    make("h2", { textContent: group.id }), make("p", { className: "facts", textContent: facts.join(" · ") }),
+    make("div", { className: "texts" }, ...texts.map(([name, text]) =>
+      make("section", { className: "block" }, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })))),
+    make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
+    make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
+      candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))));
+}
+
+// Controls.
+function slider(label, value, most, step, changed) {
+  const output = make("output", { textContent: value });
+  const input = make("input", { type: "range", min: 0, max: most, step, value });
+  input.addEventListener("input", () => {
+    output.textContent = input.value;
+    changed(Number(input.value));
+    touch();
+  });
+  return make("label", {}, label, input, output);
+}
+
+function touch() {
+  state.touched = true;
+  redrawGroup();
+}
+
+function controls() {
+  const variant = make("select");
+  for (const name of ["full", "no_dist", "no_div", "task_only", "soft"]) {
+    variant.append(make("option", { value: name, textContent: name, selected: name === state.rule.variant }));
+  }
+  variant.addEventListener("change", () => {
+    state.rule.variant = variant.value;
+    touch();
+  });
+  const reset = make("button", { type: "button", textContent: "as in the file" });
+  reset.addEventListener("click", () => {
+    state.rule = { ...given, guards: { ...given.guards }, weights: { ...given.weights } };
+    state.touched = false;
+    controls();
+    redrawGroup();
+  });
+  byId("rule").replaceChildren(
+    make("label", {}, "Variant", variant),
+    slider("λ_dist", state.rule.lambda_dist, 5, 0.1, (value) => { state.rule.lambda_dist = value; }),
+    slider("λ_div", state.rule.lambda_div, 50, 0.5, (value) => { state.rule.lambda_div = value; }),
+    slider("min_std", state.rule.min_std, 0.5, 0.01, (value) => { state.rule.min_std = value; }),
+    slider("min length ratio", state.rule.guards.min_length_ratio ?? 0, 1, 0.05, (value) => {
+      state.rule.guards.min_length_ratio = value || undefined;
+    }),
+    slider("max copied", state.rule.guards.max_copied ?? 1, 1, 0.05, (value) => {
+      state.rule.guards.max_copied = value < 1 ? value : undefined;
+    }),
+    reset);
+}
+
+function start() {
+  byId("source").textContent = `${shown.title} · ${groups.length} groups`;
+  for (const [name, [label]] of Object.entries(SORTS)) byId("sort").append(make("option", { value: name, textContent: label }));
+  const steps = [...new Set(groups.map((each) => each.group.step).filter((step) => step != null))].sort((a, b) => a - b);
+  if (steps.length > 1) {
+    byId("steps").hidden = false;
+    byId("step").max = steps.length;
+    byId("stepText").textContent = "all";
+    byId("step").addEventListener("input", () => {
+      const k = Number(byId("step").value);
+      state.step = k === 0 ? null : steps[k - 1];
+      byId("stepText").textContent = state.step ?? "all";
+      refilter();
+    });
+  }
+  byId("search").addEventListener("input", () => {
+    state.query = byId("search").value;
+    refilter();
+  });
+  byId("sort").addEventListener("change", () => {
+    state.sort = byId("sort").value;
+    refilter();
+  });
+  byId("list").addEventListener("scroll", redrawList);
+  window.addEventListener("resize", redrawList);
+  byId("theme").addEventListener("click", () => {
+    const dark = document.documentElement.dataset.theme
+      ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
+    if (event.key === "/" && !typing) {
+      event.preventDefault();
+      byId("search").focus();
+    } else if (!typing && (event.key === "j" || event.key === "k")) choose(state.chosen + (event.key === "j" ? 1 : -1));
+    else if (event.target === byId("list") && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+      event.preventDefault();
+      choose(state.chosen + (event.key === "ArrowDown" ? 1 : -1));
+    }
+  });
+  controls();
+  refilter();
+}
+
+start();
