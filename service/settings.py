@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     )
     api_keys_file: Path | None = Field(None, description="More keys, one a line; read again when the file changes.")
     allow_unauthenticated: bool = Field(False, description="Allow other addresses than loopback without a key.")
+    ui: bool = Field(False, description="Serve a page for looking at groups, at /ui.")
     deadline_s: float = Field(120.0, gt=0, description="A request's deadline unless X-Deadline-Ms gives a shorter one.")
     grace_s: float | None = Field(
         None,

@@ -21,7 +21,7 @@ STAGES = ("grpo", "sft", "build", "evaluate", "report", "audit")
 ROOMS = {
     "rewright.clients": ("rewright.clients", *WIRE),
     "rewright.trainer": ("rewright.trainer", "rewright.clients", "rewright.service.models"),
-    "rewright.service": ("rewright.service", "rewright.clients.rows"),
+    "rewright.service": ("rewright.service", "rewright.clients.rows", "rewright.clients.view"),
     "rewright.service.core": ("rewright.service.core", "rewright.service.errors"),
     "rewright.service.models": (
         "rewright.service.models",
@@ -169,7 +169,12 @@ def test_a_circle_would_be_found():
 def test_only_commands_of_the_service_read_data_of_the_users():
     for path in files("rewright.service"):
         if path.parent.name != "commands":
-            assert not [n for n in imported(path, typing_too=True) if within(n, "rewright.clients")], path
+            assert not [n for n in imported(path, typing_too=True) if within(n, "rewright.clients.rows")], path
+
+
+def test_only_its_own_page_of_the_service_knows_how_pages_are_made():
+    knows = [p for p in files("rewright.service") if [n for n in imported(p) if within(n, "rewright.clients.view")]]
+    assert [path.relative_to(ROOT).as_posix() for path in knows] == ["service/http/ui.py"]
 
 
 def test_only_wiring_knows_concrete_scorers():

@@ -1,6 +1,6 @@
 """The page as one HTML file that works without a server and can be mailed.
 
-Promises: nothing is loaded from anywhere (its own policy forbids it), only the two scripts of this package run, and
+Promises: nothing is loaded from anywhere (its own policy forbids it), only the scripts of this package run, and
 texts reach the page as data of a JSON block that cannot end early; the page puts them in as text.
 """
 
@@ -15,7 +15,9 @@ _PAGE = files("rewright.clients.view") / "page"
 
 
 def html(document: dict[str, Any]) -> str:
-    """document: as `rewright.clients.view.documents.document` makes it."""
+    """document: as `rewright.clients.view.documents.document` makes it; with `examples`, requests by their names, the
+    page has a form that posts to the server that it came from.
+    """
     style = (_PAGE / "style.css").read_text(encoding="utf-8")
     script = _script()
     # ASCII, so that a lone surrogate is an escape; and no `<`, so that no text ends the block.
@@ -23,7 +25,7 @@ def html(document: dict[str, Any]) -> str:
     page = (_PAGE / "page.html").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; "
-        "form-action 'none'"
+        "form-action 'none'" + ("; connect-src 'self'" if "examples" in document else "")
     )
     for name, content in (("policy", policy), ("style", style), ("script", script), ("data", data)):
         page = page.replace("{{" + name + "}}", content, 1)
@@ -31,11 +33,11 @@ def html(document: dict[str, Any]) -> str:
 
 
 def _script() -> str:
-    """Both modules as one, since a page from a file may load none."""
-    rule, app = ((_PAGE / name).read_text(encoding="utf-8") for name in ("rule.js", "app.js"))
-    rule = re.sub(r"^export ", "", rule, flags=re.MULTILINE)
-    app = re.sub(r"^import .*?;\n", "", app, flags=re.MULTILINE | re.DOTALL)
-    return f'"use strict";\n(() => {{\n{rule}\n{app}\n}})();\n'
+    """All modules as one, since a page from a file may load none."""
+    modules = "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in ("rule.js", "ask.js", "app.js"))
+    modules = re.sub(r"^import .*?;\n", "", modules, flags=re.MULTILINE | re.DOTALL)
+    modules = re.sub(r"^export ", "", modules, flags=re.MULTILINE)
+    return f'"use strict";\n(() => {{\n{modules}\n}})();\n'
 
 
 def _hash(content: str) -> str:

@@ -20,6 +20,7 @@ from rewright.service.http.endpoints import Endpoints
 from rewright.service.http.member_routes import lobby_of, member_routes, sample_schema
 from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
+from rewright.service.http.ui import ui_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
 from rewright.service.schema.flat import FlatRequest
@@ -58,6 +59,8 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
     app.include_router(scoring_routes(answering, caller_with(keys)))
     app.include_router(member_routes(answering, lobby, caller_with(keys)))
     app.include_router(_operations(answering, scorers, keys))
+    if settings.ui:
+        app.include_router(ui_routes())
     app.add_middleware(RequestRecord, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -1,11 +1,33 @@
+import { ask } from "./ask.js";
 import { DEFAULT_RULE, advantages, ranks, rewards, sum } from "./rule.js";
 
 // Everything that comes from a file is put in as text (textContent), never as markup.
-const shown = JSON.parse(document.getElementById("data").textContent);
+const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
-const given = { ...DEFAULT_RULE, ...(shown.rule ?? {}) };
-const state = { rule: { ...given, guards: { ...given.guards }, weights: { ...given.weights } }, touched: false,
-  query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null };
+const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null };
+let groups = [];
+let given = DEFAULT_RULE;
+
+const copied = (rule) => ({ ...rule, guards: { ...rule.guards }, weights: { ...rule.weights } });
+
+// What there is to look at from now on.
+function load(shown) {
+  given = copied({ ...DEFAULT_RULE, ...(shown.rule ?? {}) });
+  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null });
+  groups = shown.groups.map((group, place) => {
+    const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
+    return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
+  });
+  byId("source").textContent = `${shown.title} · ${groups.length} groups`;
+  const steps = [...new Set(groups.map((each) => each.group.step).filter((step) => step != null))].sort((a, b) => a - b);
+  byId("steps").hidden = steps.length < 2;
+  byId("step").max = steps.length;
+  byId("step").value = 0;
+  byId("stepText").textContent = "all";
+  state.steps = steps;
+  controls();
+  refilter();
+}
 
 const byId = (id) => document.getElementById(id);
 
@@ -66,11 +88,6 @@ function by(name, direction) {
     return direction * (x - y) || a.place - b.place;
   };
 }
-
-const groups = shown.groups.map((group, place) => {
-  const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
-  return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
-});
 
 // The list: only the rows in sight exist.
 function refilter() {
@@ -214,7 +231,8 @@ function redrawGroup() {
   const article = byId("group");
   const group = chosenGroup();
   if (!group) {
-    article.replaceChildren(make("p", { className: "empty", textContent: "No group matches. Clear the search, or choose another step." }));
+    article.replaceChildren(make("p", { className: "empty",
+      textContent: groups.length ? "No group matches. Clear the search, or choose another step." : "Nothing to show yet." }));
     return;
   }
   const { now, before } = rewarded(group);
@@ -268,7 +286,7 @@ function controls() {
   });
   const reset = make("button", { type: "button", textContent: "as in the file" });
   reset.addEventListener("click", () => {
-    state.rule = { ...given, guards: { ...given.guards }, weights: { ...given.weights } };
+    state.rule = copied(given);
     state.touched = false;
     controls();
     redrawGroup();
@@ -288,20 +306,13 @@ function controls() {
 }
 
 function start() {
-  byId("source").textContent = `${shown.title} · ${groups.length} groups`;
   for (const [name, [label]] of Object.entries(SORTS)) byId("sort").append(make("option", { value: name, textContent: label }));
-  const steps = [...new Set(groups.map((each) => each.group.step).filter((step) => step != null))].sort((a, b) => a - b);
-  if (steps.length > 1) {
-    byId("steps").hidden = false;
-    byId("step").max = steps.length;
-    byId("stepText").textContent = "all";
-    byId("step").addEventListener("input", () => {
-      const k = Number(byId("step").value);
-      state.step = k === 0 ? null : steps[k - 1];
-      byId("stepText").textContent = state.step ?? "all";
-      refilter();
-    });
-  }
+  byId("step").addEventListener("input", () => {
+    const k = Number(byId("step").value);
+    state.step = k === 0 ? null : state.steps[k - 1];
+    byId("stepText").textContent = state.step ?? "all";
+    refilter();
+  });
   byId("search").addEventListener("input", () => {
     state.query = byId("search").value;
     refilter();
@@ -329,8 +340,8 @@ function start() {
       choose(state.chosen + (event.key === "ArrowDown" ? 1 : -1));
     }
   });
-  controls();
-  refilter();
+  load(first);
+  if (first.examples) byId("rule").before(ask(make, first.examples, load));
 }
 
 start();
