@@ -4,21 +4,20 @@ Members meet at the service (`rewright.clients.rendezvous`). **No reward:** wher
 the group are told so, and all get the same `NEUTRAL` reward: equal rewards, advantage 0. A service that is away is
 asked again up to `patience_s`, then the error is raised. The policy is logged once.
 
-Not covered: a gateway that dies between its answers to one group. Who was answered has its reward; the others, sent
-elsewhere, are alone there and get `NEUTRAL`, with `unscored` 1 in the logs.
+A gateway that dies between its answers to one group: the others learn theirs from the next gateway where all share a
+store (`cache.redis_url`); else they raise `PartedGroup` after the patience, since `NEUTRAL` stands beside no reward.
 """
 
 import json
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewright.clients.adapters.trl import SHORTEST_TRY_S, text_of
+from rewright.clients.adapters.trl import text_of
 from rewright.clients.rendezvous import AsyncRendezvous
-from rewright.service.errors import InvalidRequest, RewrightError
+from rewright.service.errors import InvalidRequest
 from rewright.service.schema.member import MemberAnswer
 
 log = logging.getLogger(__name__)
@@ -54,8 +53,7 @@ class OneMember:
     def __init__(
         self, base_urls: str | Sequence[str], *, deadline_s: float = 300.0, patience_s: float = 600.0, **options: Any
     ) -> None:
-        self._meeting = AsyncRendezvous(base_urls, deadline_s=deadline_s, **options)
-        self._patience_s = patience_s
+        self._meeting = AsyncRendezvous(base_urls, deadline_s=deadline_s, patience_s=patience_s, **options)
         self._told = False
 
     async def reward(self, sample: Sample, candidate: Any, **keys: Any) -> OneReward:
@@ -66,21 +64,14 @@ class OneMember:
         if not self._told:
             self._told = True
             log.info("rewright: %s", POLICY)
-        ends = time.monotonic() + self._patience_s
-        while True:
-            try:
-                answer = await self._meeting.reward(
-                    candidate=text_of(candidate),
-                    problem=sample.problem,
-                    reference=sample.reference,
-                    answer=sample.answer,
-                    **keys,
-                )
-                return _reward(answer)
-            except RewrightError as error:
-                if not error.retryable or time.monotonic() + SHORTEST_TRY_S > ends:
-                    raise
-                log.warning("rewright: %s; asking again", error.message)
+        answer = await self._meeting.reward(
+            candidate=text_of(candidate),
+            problem=sample.problem,
+            reference=sample.reference,
+            answer=sample.answer,
+            **keys,
+        )
+        return _reward(answer)
 
 
 def sample_of(columns: Mapping[str, Any], where: str) -> Sample:

@@ -3,6 +3,7 @@
 Scoring itself is in `rewright.service.http.routes`. Scorers arrive open; `rewright.service.wiring` opens them.
 """
 
+import time
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +23,7 @@ from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
+from rewright.service.rendezvous.agreement import Store
 from rewright.service.schema.flat import FlatRequest
 from rewright.service.schema.member import Member
 from rewright.service.scorers.base import Scorers, troubles_elsewhere, warnings
@@ -30,11 +32,11 @@ from rewright.service.settings import Settings
 VERSION = version("rewright")
 
 
-def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
+def create_app(settings: Settings, scorers: Scorers, store: Store | None = None) -> FastAPI:
     """The app over open scorers. `settings` must be those that the scorers were built from.
 
-    `app.state.admission` is the door; whoever ends the process closes it first (`rewright.service.__main__`). Raises
-    `SettingsError` where the file of keys cannot be read.
+    store: what gateways share, if anything. `app.state.admission` is the door; whoever ends the process closes it first
+    (`rewright.service.__main__`). Raises `SettingsError` where the file of keys cannot be read.
     """
     app = FastAPI(
         # Its own telemetry would record exceptions with their messages, which may quote a text; ours is core.tracing.
@@ -52,13 +54,12 @@ def create_app(settings: Settings, scorers: Scorers) -> FastAPI:
     error_responses.install(app)
     endpoints = Endpoints(settings.specs, scorers, metrics, overlap=settings.overlaps)
     answering = Answering(settings, endpoints, admission, metrics)
-    lobby = lobby_of(answering)
+    lobby = lobby_of(answering, store)
     metrics.show_lobby(lobby)
-    app.state.lobby = lobby
     app.include_router(scoring_routes(answering, caller_with(keys)))
     app.include_router(member_routes(answering, lobby, caller_with(keys)))
     app.include_router(_operations(answering, scorers, keys))
-    app.add_middleware(RequestRecord, metrics=metrics)
+    app.add_middleware(RequestRecord, metrics=metrics, born=time.monotonic())
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

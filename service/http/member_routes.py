@@ -14,8 +14,9 @@ from rewright.service import schema
 from rewright.service.errors import InvalidRequest, RewrightError, ScorerUnavailable
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering, OwnDeadline, failures, unforeseen_in
-from rewright.service.http.request_body import check_candidates, check_needs, parsed_as, validated
+from rewright.service.http.request_body import body_of, check_candidates, check_needs, parsed_as, validated
 from rewright.service.http.request_life import while_caller_waits
+from rewright.service.rendezvous.agreement import Agreement, Store
 from rewright.service.rendezvous.lobby import Lobby
 from rewright.service.schema.flat import FlatAnswer, FlatRequest
 from rewright.service.schema.member import Member, MemberAnswer
@@ -23,8 +24,8 @@ from rewright.service.schema.member import Member, MemberAnswer
 RENDEZVOUS, FLAT = "rendezvous/reward", "flat/reward"
 
 
-def lobby_of(answering: Answering) -> Lobby:
-    """Where members meet, over the reward's own endpoint."""
+def lobby_of(answering: Answering, store: Store | None) -> Lobby:
+    """Where members meet, over the reward's own endpoint. store: what this gateway shares with others, if any."""
 
     async def score(group: schema.Group, rule: schema.Rule, seconds: float) -> schema.RewardAnswer:
         request = schema.ScoreRequest.model_construct(groups=[group], tokens=False, rule=rule)
@@ -46,6 +47,7 @@ def lobby_of(answering: Answering) -> Lobby:
         most_members=block.members,
         remembered=block.remembered,
         remember_s=block.remember_s,
+        agreement=Agreement(store, kept_s=block.remember_s) if store is not None else None,
     )
 
 
@@ -55,7 +57,8 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
 
     async def member_answer(request: Request, seconds: float) -> Response:
         due = time.monotonic() + seconds
-        async with answering.body(request, RENDEZVOUS, due=due) as body:
+        # While the process ends, who was in a settled group is still told.
+        async with body_of(request, answering.admission, answering.settings.limits, due) as body:
             member = await parsed_as(Member, body, answering.settings.limits)
         check_candidates(member.size, answering.settings.limits)
         asked = schema.ScoreRequest.model_construct(groups=[_alone(member)], rule=member.rule)
