@@ -36,7 +36,7 @@ TRAINERS := build/trainers
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
   check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
   bench-judge bench-verify soak-verify bench-serving \
-  soak-serving chaos bench-build bench-grpo bench-bombs clean
+  soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -105,6 +105,9 @@ soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: me
 
 chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and the judge are killed; half an hour at most
 	$(PY) tests/bench/chaos.py
+
+bench-rendezvous: $(STAMP)  ## 5,000 members of 500 groups, one a call, lost members, repeats, a gateway killed: everybody answered
+	$(PY) tests/bench/rendezvous.py
 
 layouts-table: $(STAMP)   ## the table of docs/data.md, from small files in each published schema
 	$(PY) tests/bench/layouts_table.py

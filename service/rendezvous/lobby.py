@@ -1,8 +1,8 @@
 """Members of a group come one at a time, and are answered when the group is whole and scored.
 
 - A group is scored once, as the batched endpoint scores it. A repeated call joins its group, or gets its answer again.
-- A group has one deadline, from its first member. One that is not whole by then is settled all the same: every member,
-  also one that comes later, is told `incomplete_group`, which is no reward and no number.
+- A group has one deadline, the soonest of its members'. One that is not whole by then is settled all the same: every
+  member, also one that comes later, is told `incomplete_group`, which is no reward and no number.
 - Failures that may pass are scored again, the group as a whole, until the deadline; callers see the last result.
 - Callers may leave: their member stays, and a repeat finds it.
 - Memory is bounded: members that wait by `rendezvous.members` and by `limits.waiting_mb`, what is settled by
@@ -93,6 +93,7 @@ class Lobby:
             self.outcomes["repeated"] += 1
         else:
             room = self._seated(member, room)
+        room.hurry(self._ends(member))
         settled = (await asyncio.shield(room.answers))[member.member]
         return settled.answer(member) or _alone(member, len(settled.texts), agreed=settled.agreed)
 
@@ -138,7 +139,7 @@ class Lobby:
 
     def _opened(self, member: Member) -> Room:
         loop = asyncio.get_running_loop()
-        room = Room(member, loop.time() + (member.deadline_s or self._deadline_s), loop.create_future())
+        room = Room(member, self._ends(member), loop.create_future())
         # Nobody may be there any more to hear of an error.
         room.answers.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._rooms[member.group] = self._inside[id(room)] = room
@@ -147,9 +148,12 @@ class Lobby:
         task.add_done_callback(self._running.discard)
         return room
 
+    def _ends(self, member: Member) -> float:
+        return asyncio.get_running_loop().time() + (member.deadline_s or self._deadline_s)
+
     async def _run(self, room: Room) -> None:
         try:
-            async with asyncio.timeout_at(room.ends):
+            async with asyncio.timeout_at(room.ends) as room.limit:
                 await room.whole.wait()
             settled = await self._scored(room)
         except TimeoutError:

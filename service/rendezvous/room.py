@@ -54,6 +54,7 @@ class Room:
     members: dict[str, Member] = field(default_factory=dict)
     bytes: int = 0
     over: bool = False
+    limit: asyncio.Timeout | None = None
     whole: asyncio.Event = field(default_factory=asyncio.Event)
     shared: Digest = b""
 
@@ -75,6 +76,14 @@ class Room:
         if known.candidate != member.candidate:
             raise other_text()
         return True
+
+    def hurry(self, ends: float) -> None:
+        """Answer all by then, where that is sooner and the group still waits: a member has no longer."""
+        if ends >= self.ends or self.whole.is_set() or self.over:
+            return
+        self.ends = ends
+        if self.limit is not None and not self.limit.expired():
+            self.limit.reschedule(ends)
 
     def add(self, member: Member, size: int) -> None:
         """Take a member in; the last one makes the group whole."""

@@ -37,7 +37,7 @@ class Member(Asked):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds from the group's first member until all are answered, whole or not.",
+        description="Seconds until the group is answered, whole or not; the soonest of its members counts.",
     )
 
 
