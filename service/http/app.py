@@ -5,20 +5,20 @@ Scoring itself is in `rewright.service.http.routes`. Scorers arrive open; `rewri
 
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from fastapi.openapi.utils import get_openapi
 
 from rewright.service import schema
 from rewright.service.core.admission import Admission
 from rewright.service.core.redaction import redacted
-from rewright.service.errors import ScorerUnavailable, Unauthorized
+from rewright.service.errors import InvalidRequest, ScorerUnavailable, Unauthorized
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering
 from rewright.service.http.auth import Keys, caller_with
 from rewright.service.http.endpoints import Endpoints
-from rewright.service.http.member_routes import lobby_of, member_routes, sample_schema
+from rewright.service.http.member_routes import lobby_of, member_routes, rule_of, sample_schema
 from rewright.service.http.request_life import RequestRecord
 from rewright.service.http.routes import REQUEST_REF, scoring_routes
 from rewright.service.ops.metrics import Metrics
@@ -73,16 +73,18 @@ def _operations(answering: Answering, scorers: Scorers, keys: Keys) -> APIRouter
         "/v1/info",
         summary="Resolved, secret-free configuration and models",
         dependencies=[Depends(caller_with(keys))],
-        responses=error_responses.documented(Unauthorized),
+        responses=error_responses.documented(Unauthorized, InvalidRequest),
     )
-    async def info() -> dict[str, Any]:
+    async def info(
+        rule: Annotated[str | None, Query(description="What `sample_schema` is told for: a rule, as JSON.")] = None,
+    ) -> dict[str, Any]:
         shown = settings.model_dump(mode="json", exclude={"api_keys"})
         return {
             "version": VERSION,
             "scorers": {s.name: redacted(s.describe()) for s in scorers},
             "warnings": warnings(scorers),
             "troubles": troubles_elsewhere(scorers),
-            "sample_schema": sample_schema(answering),
+            "sample_schema": sample_schema(answering, rule_of(rule)),
             "settings": redacted(shown) | {"api_keys": len(keys.now())},
         }
 

@@ -128,17 +128,19 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         seconds = answering.seconds(x_deadline_ms)
 
         async def run() -> Response:
-            parsed = validated(schema.Rule, _json(rule), "rule")
-            return await flat_answer(request, seconds, columns=columns, size=size, rule=parsed)
+            return await flat_answer(request, seconds, columns=columns, size=size, rule=rule_of(rule))
 
         return await answering.guarded(request, FLAT, run)
 
     return router
 
 
-def sample_schema(answering: Answering) -> dict[str, Any]:
-    """JSON schema of one sample (row of a data set) that the reward by the default rule can be computed for."""
-    needs = answering.endpoints.needs_of_reward(schema.ScoreRequest.model_construct(groups=[], rule=schema.Rule()))
+def sample_schema(answering: Answering, rule: schema.Rule) -> dict[str, Any]:
+    """JSON schema of one sample (row of a data set) that the reward by this rule can be computed for.
+
+    Raises `InvalidRequest` where the rule weighs what is no scorer here.
+    """
+    needs = answering.endpoints.needs_of_reward(schema.ScoreRequest.model_construct(groups=[], rule=rule))
     fields = {name: {"type": "string"} for name in ("problem", "reference")} | {"answer": {"type": ["string", "null"]}}
     either = [need.split("|") for need in needs if "|" in need]
     return {
@@ -160,11 +162,13 @@ def _alone(member: Member) -> schema.Group:
     )
 
 
-def _json(text: str | None) -> Any:
+def rule_of(text: str | None) -> schema.Rule:
+    """A rule out of a query, the defaults where there is none. Raises `InvalidRequest`."""
     try:
-        return from_json(text) if text is not None else {}
+        asked = from_json(text) if text is not None else {}
     except ValueError as error:
         raise InvalidRequest(f"rule: not valid JSON: {error}") from None
+    return validated(schema.Rule, asked, "rule")
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
