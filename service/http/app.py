@@ -17,10 +17,11 @@ from rewright.service.errors import InvalidRequest, ScorerUnavailable, Unauthori
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering
 from rewright.service.http.auth import Keys, caller_with
+from rewright.service.http.described_bodies import reference_to
 from rewright.service.http.endpoints import Endpoints
 from rewright.service.http.member_routes import lobby_of, member_routes, rule_of, sample_schema
 from rewright.service.http.request_life import RequestRecord
-from rewright.service.http.routes import REQUEST_REF, scoring_routes
+from rewright.service.http.routes import scoring_routes
 from rewright.service.ops.metrics import Metrics
 from rewright.service.ops.readiness import Readiness
 from rewright.service.rendezvous.agreement import Store
@@ -71,6 +72,7 @@ def _operations(answering: Answering, scorers: Scorers, keys: Keys) -> APIRouter
 
     @router.get(
         "/v1/info",
+        operation_id="info",
         summary="Resolved, secret-free configuration and models",
         dependencies=[Depends(caller_with(keys))],
         responses=error_responses.documented(Unauthorized, InvalidRequest),
@@ -88,12 +90,13 @@ def _operations(answering: Answering, scorers: Scorers, keys: Keys) -> APIRouter
             "settings": redacted(shown) | {"api_keys": len(keys.now())},
         }
 
-    @router.get("/healthz", summary="The process lives")
+    @router.get("/healthz", operation_id="healthz", summary="The process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @router.get(
         "/readyz",
+        operation_id="readyz",
         summary="Every local scorer did real work, or a micro-score, lately",
         responses=error_responses.documented(ScorerUnavailable),
     )
@@ -107,7 +110,7 @@ def _operations(answering: Answering, scorers: Scorers, keys: Keys) -> APIRouter
         elsewhere = troubles_elsewhere(scorers)
         return {"status": "ready"} | ({"elsewhere": elsewhere} if elsewhere else {})
 
-    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=Response)
     async def prometheus() -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -126,7 +129,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         components = described["components"]["schemas"]
         for model in (schema.ScoreRequest, Member, FlatRequest):
-            request = model.model_json_schema(ref_template=REQUEST_REF.replace("ScoreRequest", "{model}"))
+            request = model.model_json_schema(ref_template=reference_to("{model}"))
             components |= request.pop("$defs", {}) | {model.__name__: request}
         app.openapi_schema = described
     return app.openapi_schema

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
 from pydantic_core import from_json
 
 from rewright.service import schema
 from rewright.service.errors import InvalidRequest, RewrightError, ScorerUnavailable
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering, OwnDeadline, failures, unforeseen_in
+from rewright.service.http.described_bodies import described_body
 from rewright.service.http.request_body import body_of, check_candidates, check_needs, parsed_as, validated
 from rewright.service.http.request_life import while_caller_waits
 from rewright.service.rendezvous.agreement import Agreement, Store
@@ -72,7 +72,7 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         summary="The reward of one member of a group, answered when the group is whole",
         response_model=MemberAnswer,
         responses=error_responses.SCORING_ERRORS,
-        openapi_extra=_body(Member),
+        openapi_extra=described_body("Member"),
     )
     async def rendezvous(request: Request, x_deadline_ms: OwnDeadline = None) -> Response:
         run = partial(member_answer, request, answering.seconds(x_deadline_ms))
@@ -112,7 +112,7 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         summary="Rewards of a flat batch, all of them finite numbers; groups are found by prompt and columns",
         response_model=FlatAnswer,
         responses=error_responses.SCORING_ERRORS,
-        openapi_extra=_body(FlatRequest),
+        openapi_extra=described_body("FlatRequest"),
     )
     async def flat(
         request: Request,
@@ -169,8 +169,3 @@ def rule_of(text: str | None) -> schema.Rule:
     except ValueError as error:
         raise InvalidRequest(f"rule: not valid JSON: {error}") from None
     return validated(schema.Rule, asked, "rule")
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-    return {"requestBody": {"required": True, "content": content}}
