@@ -36,7 +36,7 @@ TRAINERS := build/trainers
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
   check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
   bench-judge bench-verify soak-verify bench-serving \
-  soak-serving chaos bench-build bench-grpo bench-bombs clean
+  soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
 	@$(PY) examples/demo.py
@@ -106,6 +106,9 @@ soak-serving: $(STAMP)    ## gateway and four pods under load for 20 minutes: me
 chaos: $(STAMP)           ## a million candidates while pods, workers, Redis and the judge are killed; half an hour at most
 	$(PY) tests/bench/chaos.py
 
+bench-rendezvous: $(STAMP)  ## 5,000 members of 500 groups, one a call, lost members, repeats, a gateway killed: everybody answered
+	$(PY) tests/bench/rendezvous.py
+
 layouts-table: $(STAMP)   ## the table of docs/data.md, from small files in each published schema
 	$(PY) tests/bench/layouts_table.py
 
@@ -133,16 +136,34 @@ bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed 
 test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU build)
 	VLLM_PYTHON=$(abspath $(VLLM)) $(PY) -m pytest -m slow tests/service/scorers/test_nll_vllm.py tests/vllm
 
-test-trainers: $(STAMP) $(TRAINERS)/ms_swift/.done $(TRAINERS)/verl/.done $(TRAINERS)/openrlhf/.done  ## trainers' own code
+# Where a package pins more than a reward needs, what its code imports is installed beside it. NeMo-Gym and SkyRL want
+# Python 3.12, and are left out where there is none: `make test-trainers PYTHON312=…`.
+PYTHON312 ?= python3.12
+FRAMEWORKS := ms_swift verl openrlhf tinker areal verifiers \
+  $(if $(shell $(PYTHON312) -c 'print(1)' 2>/dev/null),skyrl nemo_gym)
+test-trainers: $(STAMP) $(FRAMEWORKS:%=$(TRAINERS)/%/.done)  ## trainers' own released code, each in an environment of its own
 	TRAINERS=$(abspath $(TRAINERS)) $(PY) -m pytest -m slow tests/trainers -n0 -rA --show-capture=stdout
 
 $(TRAINERS)/ms_swift/.done: PACKAGES := ms-swift==4.6.0 trl==0.24.0
 $(TRAINERS)/verl/.done: PACKAGES := verl==0.9.1
 $(TRAINERS)/openrlhf/.done: PACKAGES := aiohttp
+$(TRAINERS)/openrlhf/.done: ALONE := openrlhf==0.11.2
+$(TRAINERS)/tinker/.done: PACKAGES := tinker chz blobfile datasets pillow transformers
+$(TRAINERS)/tinker/.done: ALONE := tinker-cookbook==0.6.1
+$(TRAINERS)/areal/.done: PACKAGES := aiofiles aiohttp colorlog einops flask hydra-core lark numba openai orjson pillow ray \
+  tenacity torchdata transformers uvloop
+$(TRAINERS)/areal/.done: ALONE := areal==1.0.4
+$(TRAINERS)/verifiers/.done: PACKAGES := verifiers==0.4.0
+$(TRAINERS)/skyrl/.done: PACKAGES := skyrl-gym==0.4.0 aiohttp cloudpathlib jaxtyping loguru orjson pybase64 ray tqdm transformers
+$(TRAINERS)/skyrl/.done: ALONE := skyrl==0.4.0
+$(TRAINERS)/nemo_gym/.done: PACKAGES := aiohttp fastapi gprof2dot hydra-core itsdangerous omegaconf 'openai<=2.7.2' orjson \
+  pandas pydot ray rich uvicorn wandb yappi
+$(TRAINERS)/nemo_gym/.done: ALONE := nemo-gym==0.4.0
+$(TRAINERS)/skyrl/.done $(TRAINERS)/nemo_gym/.done: PYTHON := $(PYTHON312)
 $(TRAINERS)/%/.done:
 	$(PYTHON) -m venv $(@D)
 	$(UV) pip install -q --python $(@D)/bin/python $(TORCH) httpx pydantic $(PACKAGES)
-	$(if $(findstring openrlhf,$@),$(UV) pip install -q --python $(@D)/bin/python --no-deps openrlhf==0.11.2)
+	$(if $(ALONE),$(UV) pip install -q --python $(@D)/bin/python --no-deps $(ALONE))
 	touch $@
 
 $(LM_EVAL):

@@ -31,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
+from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -175,14 +176,16 @@ class AsyncRewardClient:
             raise InvalidRequest(f"{name!r} cannot be a scorer's name; /v1/info lists those of the service")
         return await self._score(name, RESULTS.get(name, AnyGroup), groups, deadline_s)
 
-    async def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
-        """The service's resolved, secret-free configuration and models.
+    async def info(self, *, rule: Rule | None = None, deadline_s: float | None = None) -> dict[str, Any]:
+        """The service's resolved, secret-free configuration and models; rule: what `sample_schema` is told for.
 
         Raises `InternalError` for an answer that is no JSON object; other errors and the deadline as for `reward`.
         """
         deadline = self._deadline(deadline_s)
+        asked = "" if rule is None else "?" + urlencode({"rule": rule.model_dump_json(exclude_defaults=True)})
+        path = INFO + asked
         read = functools.partial(json_object, path=INFO)
-        return await self._transport(deadline).ask("GET", INFO, read=read)
+        return await self._transport(deadline).ask("GET", path, read=read)
 
     async def aclose(self) -> None:
         """Give the connections of this loop back."""
@@ -281,9 +284,9 @@ class RewardClient:
         """What the scorer of that name says, a plug-in's too."""
         return self._loop.run(self._client.score(name, groups, deadline_s=deadline_s))
 
-    def info(self, *, deadline_s: float | None = None) -> dict[str, Any]:
+    def info(self, *, rule: Rule | None = None, deadline_s: float | None = None) -> dict[str, Any]:
         """As `AsyncRewardClient.info`."""
-        return self._loop.run(self._client.info(deadline_s=deadline_s))
+        return self._loop.run(self._client.info(rule=rule, deadline_s=deadline_s))
 
     def close(self) -> None:
         """Give the connections back and end the thread."""

@@ -54,7 +54,7 @@ async def _serve(settings: "Settings") -> None:
     from rewright.service.http.app import create_app
     from rewright.service.http.connections import bounded, connections_that_fit, raise_descriptor_limit
     from rewright.service.http.shutdown import GracefulServer
-    from rewright.service.wiring import opened_scorers
+    from rewright.service.wiring import opened_scorers, opened_store
 
     log_as_json(settings.log_level)
     raise_descriptor_limit()
@@ -64,8 +64,8 @@ async def _serve(settings: "Settings") -> None:
     # period. The default would not do: the first process of a container has none for SIGTERM.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    async with opened_scorers(settings) as scorers:
-        app = create_app(settings, scorers)
+    async with opened_scorers(settings) as scorers, opened_store(settings) as store:
+        app = create_app(settings, scorers, store)
         config = uvicorn.Config(
             app,
             host=settings.host,

@@ -53,7 +53,7 @@ class LimitSettings(Block):
 class CacheSettings(Block):
     entries: int = Field(100_000, ge=0, description="Scores that each local scorer remembers; 0 turns that off.")
     redis_url: SecretStr | None = Field(
-        None, description="redis://…, shared by all pods; without an answer from it, scores are computed."
+        None, description="redis://…, shared by all pods and gateways; without an answer from it, each works by itself."
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rewright.service.core.logs import exception_location
 from rewright.service.core.redaction import redacted
@@ -16,6 +16,9 @@ from rewright.service.scorers.probe import probe
 from rewright.service.scorers.registry import BUILT_IN, told
 from rewright.service.scorers.spec import Building, ScorerSettings, ScorerSpec
 from rewright.service.settings import Settings
+
+if TYPE_CHECKING:
+    from rewright.service.scorers.caching.store import SharedStore
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,24 @@ async def opened_scorer(settings: Settings, name: str) -> AsyncIterator[Scorer[A
         await scorer.close()
 
 
+@asynccontextmanager
+async def opened_store(settings: Settings) -> "AsyncIterator[SharedStore | None]":
+    """What this process shares with others beside scores, closed again at the end; None where that is nothing."""
+    store = _shared(settings)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            await store.close()
+
+
+def _shared(settings: Settings) -> "SharedStore | None":
+    from rewright.service.scorers.caching.store import SharedStore
+
+    url = settings.cache.redis_url
+    return SharedStore(url.get_secret_value()) if url is not None else None
+
+
 def _builder(settings: Settings) -> Callable[[ScorerSpec], Scorer[Any] | None]:
     """Makes a scorer of a spec; None where it is off. Scorers of one builder share loaded models."""
     models = SharedModels()
@@ -99,15 +120,12 @@ def _remote(spec: ScorerSpec, block: ScorerSettings, settings: Settings) -> Scor
 def _remembering(spec: ScorerSpec, scorer: Scorer[Any], settings: Settings) -> Scorer[Any]:
     """A cache before a scorer of this process; pods remember for themselves, so a gateway holds no state."""
     from rewright.service.scorers.caching.scorer import CachedScorer
-    from rewright.service.scorers.caching.store import SharedStore
 
-    url = settings.cache.redis_url
-    shared = SharedStore(url.get_secret_value()) if url is not None else None
     own = settings.block(spec.name).model_dump(mode="json", exclude=set(ScorerSettings.model_fields))
     # A plug-in may forget to describe what its numbers depend on; built-in scorers do not, and their settings of speed
     # must not divide what pods share.
     about = {} if spec in BUILT_IN else {"version": spec.version, "settings": own}
-    return CachedScorer(scorer, spec, entries=settings.cache.entries, shared=shared, about=about)
+    return CachedScorer(scorer, spec, entries=settings.cache.entries, shared=_shared(settings), about=about)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import uvicorn
 from rewright.service.http.app import create_app
 from rewright.service.scorers.base import Scorers
 from rewright.service.settings import Settings
+from rewright.service.wiring import opened_store
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 240.0
@@ -82,23 +83,26 @@ def _wait_until_ready(server: LiveServer) -> None:
 def serve_app(scorers: Scorers, settings: Settings | None = None, *, port: int = 0) -> Iterator[LiveServer]:
     """The app over the given scorers, on a real socket, in a thread of this process. port: 0 for any."""
     port = port or free_port()
-    app = create_app(settings or Settings(), scorers)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    settings = settings or Settings()
+    servers: list[uvicorn.Server] = []
 
     async def serve() -> None:
         for scorer in scorers:
             await scorer.open()
-        await server.serve()
+        async with opened_store(settings) as store:
+            app = create_app(settings, scorers, store)
+            servers.append(uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")))
+            await servers[0].serve()
         for scorer in scorers:
             await scorer.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    while not server.started and thread.is_alive():
+    while not (servers and servers[0].started) and thread.is_alive():
         time.sleep(0.01)
-    assert server.started
+    assert servers and servers[0].started
     try:
         yield LiveServer(f"http://127.0.0.1:{port}")
     finally:
-        server.should_exit = True
+        servers[0].should_exit = True
         thread.join(20)

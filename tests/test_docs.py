@@ -22,7 +22,10 @@ PAGES = sorted(
     - {ROOT / "docs" / "log.md"}
 )
 README_BYTES = 7_168
-OF_USERS = {"service.py", "clients.py", "rewright_variety.py", "agent.py", "rewright_verl.py"}
+OF_USERS = {
+    "service.py", "clients.py", "rewright_variety.py", "agent.py", "app.py", "rewright_verl.py", "rewright_slime.py",
+    "rewright_areal.py",
+}  # fmt: skip
 """Files of a user's own that the pages speak of."""
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ class Rollout:
 
     key: Hashable
     problem: str
-    reference: str
+    reference: str | None
     candidate: str
     answer: str | None = None
 
@@ -83,11 +83,11 @@ def whole_groups(rollouts: Sequence[Rollout], *, num_generations: int, fix: str)
 def _check_texts(row: int, rollout: Rollout) -> None:
     for name in ("problem", "reference", "candidate", "answer"):
         value = getattr(rollout, name)
-        if not (name == "answer" and value is None) and (trouble := text_trouble(value)) is not None:
+        if not (name in ("answer", "reference") and value is None) and (trouble := text_trouble(value)) is not None:
             raise InvalidRequest(f"row {row}, {name}: {trouble}")
 
 
-def _shared(rollout: Rollout) -> tuple[str, str, str | None]:
+def _shared(rollout: Rollout) -> tuple[str, str | None, str | None]:
     return rollout.problem, rollout.reference, rollout.answer
 
 

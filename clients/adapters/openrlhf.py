@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from rewright.clients.adapters.one_member import OneMember, sample_of_json
+from rewright.clients.adapters.one_member import OneMember
+from rewright.clients.adapters.samples import sample_of_json
 from rewright.service.errors import InvalidRequest
 
 

@@ -3,9 +3,10 @@
     rewards = RewardFunction("http://127.0.0.1:8000", num_generations=config.num_generations)
     trainer = GRPOTrainer(model, reward_funcs=rewards, args=config, train_dataset=dataset)
 
-The dataset needs the columns `problem` and `reference`, and may have `answer`. Returned are the totals of eq. 3, and
-None for what could not be scored: TRL leaves such a row out of its group's baseline and gives it advantage 0. The total
-is gated, so it must come from this one function; TRL would add several functions up.
+The dataset needs the columns that `/v1/info` names: `problem` and `reference`, and perhaps `answer`, which alone is
+enough where no judge is asked. Returned are the totals of eq. 3, and None for what could not be scored: TRL leaves such
+a row out of its group's baseline and gives it advantage 0. The total is gated, so it must come from this one function;
+TRL would add several functions up.
 
 A call sees this process's slice alone. Its groups must be whole, which TRL does not check; a partial one is an error
 that names the setting. While the service is away the call waits, and with it training, up to `patience_s` since the
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rewright.clients.adapters.groups import Rollout, whole_groups
+from rewright.clients.adapters.samples import FirstCheck, mapped_columns, sample_of
 from rewright.clients.http_client import AsyncRewardClient
 from rewright.clients.reward_statistics import AnyCandidate, AnyRewardGroup, outcome, statistics_of
 from rewright.clients.transport.batches import parsed_rule, text_trouble
@@ -77,6 +79,7 @@ class RewardFunction:
         self._patience_s = patience_s
         self._client_options = client_options | {"base_urls": base_urls, "deadline_s": None, "patience_s": patience_s}
         self._client = AsyncRewardClient(**self._client_options)
+        self._first = FirstCheck(base_urls, self._rule, client_options.get("api_key"), columns=self._columns)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_client"}
@@ -101,8 +104,11 @@ class RewardFunction:
         """
         size = len(completions)
         named = {field: (name, given.get(name)) for field, name in self._columns.items()}
-        problems, references = _column(*named["problem"], size), _column(*named["reference"], size)
-        answers = _column(*named["answer"], size, optional=True)
+        problems = _column(*named["problem"], size)
+        references, answers = (_column(*named[field], size, optional=True) for field in ("reference", "answer"))
+        if size:
+            row = {"problem": problems[0], "reference": references[0], "answer": answers[0]}
+            await self._first.check(sample_of(row, "row 0"), "row 0")
         _check_size("prompts", prompts, size)
         rollouts = [
             Rollout(key=(_frozen(p), x, y, a), problem=x, reference=y, answer=a, candidate=c)
@@ -180,14 +186,6 @@ class RewardFunction:
             )
 
 
-def mapped_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Where each field of a sample stands. Raises `InvalidRequest` for a field that there is not."""
-    fields = dict.fromkeys(("problem", "reference", "answer"))
-    if unknown := sorted(set(columns or {}) - set(fields)):
-        raise InvalidRequest(f"columns: {unknown[0]!r} is no field of a sample; there are {', '.join(fields)}")
-    return {field: (columns or {}).get(field, field) for field in fields}
-
-
 def text_of(completion: str | Messages | None) -> str:
     """The candidate's text: the completion itself, or its last assistant message; "", a blank, where it says nothing.
 
@@ -250,7 +248,7 @@ def _column(name: str, values: Sequence[Any] | None, size: int, *, optional: boo
         if optional:
             return [None] * size
         raise InvalidRequest(
-            f"the dataset has no column {name!r}; the reward needs `problem` and `reference` (and takes `answer`). "
+            f"the dataset has no column {name!r}; the reward needs `problem`, and `reference` or `answer`. "
             "Is remove_unused_columns on?"
         )
     _check_size(name, values, size)

@@ -5,9 +5,16 @@
     from rewright.clients.adapters.verl import reward_manager
     Rewright = reward_manager("http://127.0.0.1:8000")
 
+or, where a reward function is wanted in place of a manager, `reward.custom_reward_function.path=rewright_verl.py` and
+`….name=compute_score`:
+
+    from rewright.clients.adapters.verl import score_function
+    compute_score = score_function("http://127.0.0.1:8000", size=8)    # actor_rollout_ref.rollout.n
+
 The data needs `extra_info` with `problem`, `reference` and perhaps `answer`: verl gives a reward no other way to the
 problem. Samples of a prompt go to random workers; they meet at the service by `uid`. Where there is no `session_id`
-(the older trainer) a call's own UUID stands for it.
+(the older trainer) a call's own UUID stands for it. A reward function is told neither: its samples meet by what they
+are of, so that two groups of one problem under way at once may mix; take the manager where that can be.
 
 **No reward:** verl has no channel for it; whole groups become neutral (`rewright.clients.adapters.one_member`).
 Components go to `reward_extra_info`, the same names for every sample, NaN where nothing is known. verl is not imported
@@ -15,10 +22,12 @@ before `reward_manager` is called.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
-from rewright.clients.adapters.one_member import OneMember, sample_of
+from rewright.clients.adapters.one_member import OneMember
+from rewright.clients.adapters.samples import sample_of
 from rewright.service.errors import InvalidRequest
 
 
@@ -58,3 +67,30 @@ def reward_manager(base_urls: str | Sequence[str], **options: Any) -> Any:
             return {"reward_score": rewarded.total, "reward_extra_info": {"score": rewarded.total} | rewarded.logs}
 
     return Rewright
+
+
+def score_function(base_urls: str | Sequence[str], *, size: int | Mapping[str, int], **options: Any) -> Any:
+    """An async function for `reward.custom_reward_function`. size: K, or K by `data_source`, such as 1 in validation.
+
+    Options are those of `OneMember`. It answers the reward as `score`, with the components, for one sample.
+    """
+    members = OneMember(base_urls, **options)
+
+    async def compute_score(
+        data_source: str, solution_str: str, ground_truth: Any, extra_info: Any = None, **_: Any
+    ) -> dict[str, float]:
+        number = size if isinstance(size, int) else size.get(data_source)
+        if number is None:
+            raise InvalidRequest(f"size: has no number for the data source {data_source!r}")
+        sample = sample_of(extra_info or {}, "extra_info")
+        rewarded = await members.reward(
+            sample,
+            solution_str,
+            group=blake2b(repr((data_source, sample)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+            size=number,
+            member=uuid.uuid4().hex,
+            again=True,
+        )
+        return {"score": rewarded.total} | rewarded.logs
+
+    return compute_score

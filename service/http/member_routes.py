@@ -7,15 +7,16 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
 from pydantic_core import from_json
 
 from rewright.service import schema
 from rewright.service.errors import InvalidRequest, RewrightError, ScorerUnavailable
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering, OwnDeadline, failures, unforeseen_in
-from rewright.service.http.request_body import check_candidates, check_needs, parsed_as, validated
+from rewright.service.http.described_bodies import described_body
+from rewright.service.http.request_body import body_of, check_candidates, check_needs, parsed_as, validated
 from rewright.service.http.request_life import while_caller_waits
+from rewright.service.rendezvous.agreement import Agreement, Store
 from rewright.service.rendezvous.lobby import Lobby
 from rewright.service.schema.flat import FlatAnswer, FlatRequest
 from rewright.service.schema.member import Member, MemberAnswer
@@ -23,8 +24,8 @@ from rewright.service.schema.member import Member, MemberAnswer
 RENDEZVOUS, FLAT = "rendezvous/reward", "flat/reward"
 
 
-def lobby_of(answering: Answering) -> Lobby:
-    """Where members meet, over the reward's own endpoint."""
+def lobby_of(answering: Answering, store: Store | None) -> Lobby:
+    """Where members meet, over the reward's own endpoint. store: what this gateway shares with others, if any."""
 
     async def score(group: schema.Group, rule: schema.Rule, seconds: float) -> schema.RewardAnswer:
         request = schema.ScoreRequest.model_construct(groups=[group], tokens=False, rule=rule)
@@ -46,6 +47,7 @@ def lobby_of(answering: Answering) -> Lobby:
         most_members=block.members,
         remembered=block.remembered,
         remember_s=block.remember_s,
+        agreement=Agreement(store, kept_s=block.remember_s) if store is not None else None,
     )
 
 
@@ -55,7 +57,8 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
 
     async def member_answer(request: Request, seconds: float) -> Response:
         due = time.monotonic() + seconds
-        async with answering.body(request, RENDEZVOUS, due=due) as body:
+        # While the process ends, who was in a settled group is still told.
+        async with body_of(request, answering.admission, answering.settings.limits, due) as body:
             member = await parsed_as(Member, body, answering.settings.limits)
         check_candidates(member.size, answering.settings.limits)
         asked = schema.ScoreRequest.model_construct(groups=[_alone(member)], rule=member.rule)
@@ -69,7 +72,7 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         summary="The reward of one member of a group, answered when the group is whole",
         response_model=MemberAnswer,
         responses=error_responses.SCORING_ERRORS,
-        openapi_extra=_body(Member),
+        openapi_extra=described_body("Member"),
     )
     async def rendezvous(request: Request, x_deadline_ms: OwnDeadline = None) -> Response:
         run = partial(member_answer, request, answering.seconds(x_deadline_ms))
@@ -109,7 +112,7 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         summary="Rewards of a flat batch, all of them finite numbers; groups are found by prompt and columns",
         response_model=FlatAnswer,
         responses=error_responses.SCORING_ERRORS,
-        openapi_extra=_body(FlatRequest),
+        openapi_extra=described_body("FlatRequest"),
     )
     async def flat(
         request: Request,
@@ -125,17 +128,19 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
         seconds = answering.seconds(x_deadline_ms)
 
         async def run() -> Response:
-            parsed = validated(schema.Rule, _json(rule), "rule")
-            return await flat_answer(request, seconds, columns=columns, size=size, rule=parsed)
+            return await flat_answer(request, seconds, columns=columns, size=size, rule=rule_of(rule))
 
         return await answering.guarded(request, FLAT, run)
 
     return router
 
 
-def sample_schema(answering: Answering) -> dict[str, Any]:
-    """JSON schema of one sample (row of a data set) that the reward by the default rule can be computed for."""
-    needs = answering.endpoints.needs_of_reward(schema.ScoreRequest.model_construct(groups=[], rule=schema.Rule()))
+def sample_schema(answering: Answering, rule: schema.Rule) -> dict[str, Any]:
+    """JSON schema of one sample (row of a data set) that the reward by this rule can be computed for.
+
+    Raises `InvalidRequest` where the rule weighs what is no scorer here.
+    """
+    needs = answering.endpoints.needs_of_reward(schema.ScoreRequest.model_construct(groups=[], rule=rule))
     fields = {name: {"type": "string"} for name in ("problem", "reference")} | {"answer": {"type": ["string", "null"]}}
     either = [need.split("|") for need in needs if "|" in need]
     return {
@@ -157,13 +162,10 @@ def _alone(member: Member) -> schema.Group:
     )
 
 
-def _json(text: str | None) -> Any:
+def rule_of(text: str | None) -> schema.Rule:
+    """A rule out of a query, the defaults where there is none. Raises `InvalidRequest`."""
     try:
-        return from_json(text) if text is not None else {}
+        asked = from_json(text) if text is not None else {}
     except ValueError as error:
         raise InvalidRequest(f"rule: not valid JSON: {error}") from None
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-    return {"requestBody": {"required": True, "content": content}}
+    return validated(schema.Rule, asked, "rule")

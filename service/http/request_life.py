@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
@@ -61,11 +62,17 @@ async def _left(request: Request) -> None:
 
 
 class RequestRecord:
-    """ASGI middleware: gives every request its id, counts and times it, and logs one line of it."""
+    """ASGI middleware: gives every request its id, counts and times it, and logs one line of it.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    Every answer names this process, and for how long it is there, so that a caller knows whether one that it lost is
+    the one that it speaks to. born: when that began, monotonic.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, born: float) -> None:
         self._app = app
         self._metrics = metrics
+        self._name = uuid.uuid4().hex[:16]
+        self._born = born
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +86,9 @@ class RequestRecord:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = name
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = name
+                headers["X-Process"] = f"{self._name} {time.monotonic() - self._born:.3f}"
             await send(message)
 
         try:

@@ -15,12 +15,12 @@ from rewright.service import schema
 from rewright.service.errors import DeadlineExceeded, OutOfTime
 from rewright.service.http import error_responses
 from rewright.service.http.answering import Answering, OwnDeadline, failures
+from rewright.service.http.described_bodies import described_body
 from rewright.service.http.endpoints import Endpoint
 from rewright.service.http.request_body import parse
 from rewright.service.http.request_life import while_caller_waits
 
 log = logging.getLogger(__name__)
-REQUEST_REF = "#/components/schemas/ScoreRequest"
 
 
 def _tell_of_unfinished(groups: Sequence[schema.GroupScores[Any]], seconds: float, request: Request) -> None:
@@ -68,9 +68,7 @@ def scoring_routes(answering: Answering, authorised: Callable[..., Awaitable[Non
             summary=endpoint.summary,
             response_model=endpoint.answer,
             responses=error_responses.SCORING_ERRORS,
-            openapi_extra={
-                "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": REQUEST_REF}}}}
-            },
+            openapi_extra=described_body("ScoreRequest"),
         )
 
     for endpoint in answering.endpoints.all():

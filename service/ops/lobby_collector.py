@@ -39,7 +39,7 @@ class LobbyState(Collector):
         )
         outcomes = CounterMetricFamily(
             "rewright_rendezvous",
-            "Groups by outcome (whole, incomplete_group, turned_away, an error); calls that were repeated or late.",
+            "Groups by outcome (whole, incomplete_group, elsewhere, turned_away, an error); repeated and late calls.",
             labels=["outcome"],
         )
         for outcome, count in lobby.outcomes.items():

@@ -1,15 +1,17 @@
 """Members of a group come one at a time, and are answered when the group is whole and scored.
 
 - A group is scored once, as the batched endpoint scores it. A repeated call joins its group, or gets its answer again.
-- A group has one deadline, from its first member. One that is not whole by then is settled all the same: every member,
-  also one that comes later, is told `incomplete_group`, which is no reward and no number.
+- A group has one deadline, the soonest of its members'. One that is not whole by then is settled all the same: every
+  member, also one that comes later, is told `incomplete_group`, which is no reward and no number.
 - Failures that may pass are scored again, the group as a whole, until the deadline; callers see the last result.
 - Callers may leave: their member stays, and a repeat finds it.
 - Memory is bounded: members that wait by `rendezvous.members` and by `limits.waiting_mb`, what is settled by
   `rendezvous.remembered` and `rendezvous.remember_s`. Settled groups hold no text.
+- Where gateways share a store, they tell the members of a group the same (`rewright.service.rendezvous.agreement`).
 - At the end of the process groups that are not whole are told at once to go elsewhere; those that are, are answered.
 
-Not covered: several processes. Members of a group must come to one (`rewright.clients.rendezvous` sees to it).
+Not covered: several processes. Members of a group must come to one (`rewright.clients.rendezvous` sees to it); a store
+that they share only finds what was settled.
 """
 
 import asyncio
@@ -19,7 +21,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from rewright.service.backoff import Backoff
 from rewright.service.core.admission import Admission
 from rewright.service.errors import InternalError, Overloaded, RewrightError, ScorerUnavailable
-from rewright.service.rendezvous.room import Room, Settled, digest, size_of
+from rewright.service.rendezvous.agreement import Agreement
+from rewright.service.rendezvous.room import Room, Settled, digest, remembered_as, size_of
 from rewright.service.schema import Group, ItemError, RewardAnswer, Rule
 from rewright.service.schema.member import INCOMPLETE, Alone, Member, MemberAnswer
 
@@ -31,7 +34,10 @@ SHORTEST_TRY_S = 0.5
 
 
 class Lobby:
-    """deadline_s: of a group whose members name none; most_members, remembered, remember_s: see the module."""
+    """deadline_s: of a group whose members name none; most_members, remembered, remember_s: see the module.
+
+    agreement: with other gateways; None where there is no store to share.
+    """
 
     def __init__(
         self,
@@ -42,6 +48,7 @@ class Lobby:
         most_members: int,
         remembered: int,
         remember_s: float,
+        agreement: Agreement | None = None,
     ) -> None:
         self._score = score
         self._admission = admission
@@ -49,6 +56,7 @@ class Lobby:
         self._most_members = most_members
         self._most_remembered = remembered
         self._remember_s = remember_s
+        self._agreement = agreement
         self._rooms: dict[str, Room] = {}
         self._inside: dict[int, Room] = {}
         self._seats: dict[tuple[str, str], Room] = {}
@@ -70,15 +78,24 @@ class Lobby:
         Raises `InvalidRequest` for a member that cannot be of its group, `Overloaded` where too many wait,
         `ScorerUnavailable` while the process ends, and what scoring the group raised.
         """
-        if (settled := self._settled.get(_remembered_as(member))) is not None:
-            self.outcomes["repeated" if member.member in settled.answers else "late"] += 1
-            return settled.answer(member) or _alone(member, len(settled.texts))
+        if (told := self._told(member)) is not None:
+            return told
+        if self._agreement is not None and not self._being_scored(member):
+            if (settled := await self._agreement.found(member)) is not None:
+                self._remember(remembered_as(member), settled)
+            if (told := self._told(member)) is not None:
+                return told
         room = self._seats.get((member.group, member.member)) or self._rooms.get(member.group)
+        if room is not None and room.over and member.member not in room.members:
+            await asyncio.wait([room.answers])
+            return await self.join(member)
         if room is not None and room.holds(member):
             self.outcomes["repeated"] += 1
         else:
             room = self._seated(member, room)
-        return (await asyncio.shield(room.answers)).answers[member.member]
+        room.hurry(self._ends(member))
+        settled = (await asyncio.shield(room.answers))[member.member]
+        return settled.answer(member) or _alone(member, len(settled.texts), agreed=settled.agreed)
 
     def close(self) -> None:
         """Take no more; groups that are not whole are told to go elsewhere."""
@@ -88,6 +105,18 @@ class Lobby:
                 self.outcomes["turned_away"] += 1
                 if not room.answers.done():
                     room.answers.set_exception(_ending())
+
+    def _told(self, member: Member) -> MemberAnswer | None:
+        """From memory."""
+        settled = self._settled.get(remembered_as(member))
+        if settled is None:
+            return None
+        self.outcomes["repeated" if member.member in settled.answers else "late"] += 1
+        return settled.answer(member) or _alone(member, len(settled.texts), agreed=settled.agreed)
+
+    def _being_scored(self, member: Member) -> bool:
+        room = self._seats.get((member.group, member.member))
+        return room is not None and room.whole.is_set()
 
     def _seated(self, member: Member, room: Room | None) -> Room:
         if self._admission.closing:
@@ -110,7 +139,7 @@ class Lobby:
 
     def _opened(self, member: Member) -> Room:
         loop = asyncio.get_running_loop()
-        room = Room(member, loop.time() + (member.deadline_s or self._deadline_s), loop.create_future())
+        room = Room(member, self._ends(member), loop.create_future())
         # Nobody may be there any more to hear of an error.
         room.answers.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._rooms[member.group] = self._inside[id(room)] = room
@@ -119,9 +148,12 @@ class Lobby:
         task.add_done_callback(self._running.discard)
         return room
 
+    def _ends(self, member: Member) -> float:
+        return asyncio.get_running_loop().time() + (member.deadline_s or self._deadline_s)
+
     async def _run(self, room: Room) -> None:
         try:
-            async with asyncio.timeout_at(room.ends):
+            async with asyncio.timeout_at(room.ends) as room.limit:
                 await room.whole.wait()
             settled = await self._scored(room)
         except TimeoutError:
@@ -132,13 +164,19 @@ class Lobby:
             if not room.answers.done():
                 room.answers.set_exception(error)
             return
+        room.over = True
+        agreed = dict.fromkeys(room.members, settled)
+        elsewhere = False
+        if self._agreement is not None:
+            agreed = await self._agreement.settled(room.members, settled)
+            elsewhere = any(told.texts != settled.texts or told.whole != settled.whole for told in agreed.values())
         self._leave(room)
         if room.answers.done():
             return
-        self.outcomes["whole" if settled.whole else INCOMPLETE] += 1
-        for member in room.members.values():
-            self._remember(_remembered_as(member), settled)
-        room.answers.set_result(settled)
+        self.outcomes["elsewhere" if elsewhere else "whole" if settled.whole else INCOMPLETE] += 1
+        for key, member in room.members.items():
+            self._remember(remembered_as(member), agreed[key])
+        room.answers.set_result(agreed)
 
     async def _scored(self, room: Room) -> Settled:
         """Scored, and again while failures may pass and time is left."""
@@ -167,7 +205,7 @@ class Lobby:
 
     def _incomplete(self, room: Room) -> Settled:
         here = len(room.members)
-        answers = {key: _alone(member, here) for key, member in room.members.items()}
+        answers = {key: _alone(member, here, agreed=False) for key, member in room.members.items()}
         return Settled(room.shared, _texts(room), answers, whole=False)
 
     def _leave(self, room: Room) -> None:
@@ -193,10 +231,6 @@ class Lobby:
         if settled is not None and (only is None or settled is only):
             del self._settled[key]
             self.remembered = len(self._settled)
-
-
-def _remembered_as(member: Member) -> str:
-    return f"{member.group}\0{member.member}" if member.again else member.group
 
 
 def _settled(room: Room, answer: RewardAnswer) -> Settled:
@@ -225,7 +259,7 @@ def _texts(room: Room) -> dict[str, bytes]:
     return {key: digest(member.candidate) for key, member in room.members.items()}
 
 
-def _alone(member: Member, here: int) -> MemberAnswer:
+def _alone(member: Member, here: int, *, agreed: bool) -> MemberAnswer:
     error = ItemError(
         code=INCOMPLETE,
         message=f"{here} of {member.size} members of the group were here at its deadline; leave the whole group out, "
@@ -239,6 +273,7 @@ def _alone(member: Member, here: int) -> MemberAnswer:
         size=member.size,
         feasible=0,
         failed=member.size,
+        agreed=agreed,
     )
 
 

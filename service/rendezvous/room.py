@@ -3,6 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from rewright.service.errors import InvalidRequest
 from rewright.service.schema import Group, Rule
@@ -27,6 +30,11 @@ def shared_of(member: Member) -> Digest:
     )
 
 
+def remembered_as(member: Member) -> str:
+    """The key of what is remembered: of a group, or of a member whose group's key comes again."""
+    return f"{member.group}\0{member.member}" if member.again else member.group
+
+
 def size_of(member: Member) -> int:
     """Bytes, about, that its texts hold in memory."""
     return sum(len(text or "") for text in (member.problem, member.reference, member.answer, member.candidate))
@@ -36,14 +44,17 @@ def size_of(member: Member) -> int:
 class Room:
     """A group that waits for its members, or is being scored. ends: when all are answered, on the loop's clock.
 
-    members: by key, in order of arrival. bytes: held for their texts.
+    members: by key, in order of arrival. bytes: held for their texts. over: it takes no more members, and what all are
+    told is being settled. answers: of each member, by its key.
     """
 
     first: Member
     ends: float
-    answers: "asyncio.Future[Settled]"
+    answers: "asyncio.Future[dict[str, Settled]]"
     members: dict[str, Member] = field(default_factory=dict)
     bytes: int = 0
+    over: bool = False
+    limit: asyncio.Timeout | None = None
     whole: asyncio.Event = field(default_factory=asyncio.Event)
     shared: Digest = b""
 
@@ -65,6 +76,14 @@ class Room:
         if known.candidate != member.candidate:
             raise other_text()
         return True
+
+    def hurry(self, ends: float) -> None:
+        """Answer all by then, where that is sooner and the group still waits: a member has no longer."""
+        if ends >= self.ends or self.whole.is_set() or self.over:
+            return
+        self.ends = ends
+        if self.limit is not None and not self.limit.expired():
+            self.limit.reschedule(ends)
 
     def add(self, member: Member, size: int) -> None:
         """Take a member in; the last one makes the group whole."""
@@ -91,12 +110,18 @@ class Room:
 
 @dataclass(frozen=True)
 class Settled:
-    """The answers of a group's members, by key, without their texts. whole: False where members never came."""
+    """The answers of a group's members, by key, without their texts.
+
+    whole: False where members never came. agreed: whether all gateways share it.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
 
     shared: Digest
     texts: dict[str, Digest]
     answers: dict[str, MemberAnswer]
     whole: bool
+    agreed: bool = False
 
     def answer(self, member: Member) -> MemberAnswer | None:
         """What this member was told; None for one that came too late. Raises `InvalidRequest` for a key used anew."""

@@ -37,7 +37,7 @@ class Member(Asked):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds from the group's first member until all are answered, whole or not.",
+        description="Seconds until the group is answered, whole or not; the soonest of its members counts.",
     )
 
 
@@ -60,4 +60,9 @@ class MemberAnswer(Told):
     nll_mean: Nll | None = None
     nll_std: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     diversity: Diversity | None = None
+    agreed: bool = Field(
+        False,
+        description="Every gateway tells the members of this group the same, by the store that they share. Where it is "
+        "false, another gateway may have scored the group for members that it did not lose.",
+    )
     served_by: ServedBy | None = Field(None, description="null where the group was never scored.")

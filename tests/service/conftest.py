@@ -1,8 +1,12 @@
-"""The embedded backbone, loaded once for all tests that run it. Torch is imported by those alone."""
+"""What rooms of the service share in tests: the embedded backbone, loaded once, and a server that speaks Redis."""
 
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.live_server import free_port
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,3 +33,15 @@ def embedded_tokenizer() -> "PreTrainedTokenizerBase":
     source = locate(EMBEDDED, setting="scorers.nll").source
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
     return tokenizer
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A server that speaks Redis, on loopback."""
+    fakeredis = pytest.importorskip("fakeredis")
+    server = fakeredis.TcpFakeServer(("127.0.0.1", free_port()))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+    server.shutdown()
+    server.server_close()

@@ -31,27 +31,41 @@ def sample(text, session, group):
         {"responses": ids[None], "prompts": torch.tensor([[1]]), "attention_mask": torch.ones(1, len(ids) + 1)},
         batch_size=1,
     )
-    columns = {"uid": group, "session_id": session, "extra_info": {"problem": "p", "reference": "r"}}
+    columns = {
+        "uid": group,
+        "session_id": session,
+        "data_source": "rewrites",
+        "reward_model": {"ground_truth": None},
+        "extra_info": {"problem": "p", "reference": "r"},
+    }
     return DataProto(batch=batch, non_tensor_batch={k: np.array([v], dtype=object) for k, v in columns.items()})
 
 
-async def main(url, cases, settings):
+def configured(**reward):
+    rollout = {"n": 4, "val_kwargs": {"n": 1}}
+    return OmegaConf.create({"reward": reward, "actor_rollout_ref": {"rollout": rollout}})
+
+
+def user_file(content):
     file = Path(tempfile.mkdtemp()) / "rewright_verl.py"
-    file.write_text(
+    file.write_text(content)
+    return str(file)
+
+
+def manager(url, settings):
+    path = user_file(
         "from rewright.clients.adapters.verl import reward_manager\n"
         f"Rewright = reward_manager({url!r}, **{settings!r})\n"
     )
-    config = OmegaConf.create(
-        {
-            "reward": {"reward_manager": {"source": "importlib", "name": "Rewright", "module": {"path": str(file)}}},
-            "actor_rollout_ref": {"rollout": {"n": 4, "val_kwargs": {"n": 1}}},
-        }
-    )
+    return configured(reward_manager={"source": "importlib", "name": "Rewright", "module": {"path": path}})
+
+
+async def main(config_of, url, cases, settings):
     told = {}
     for name, texts in cases.items():
-        manager = load_reward_manager(config, Bytes())
+        managing = load_reward_manager(config_of(url, settings), Bytes())
         try:
-            calls = [manager.run_single(sample(text, k, name + url)) for k, text in enumerate(texts)]
+            calls = [managing.run_single(sample(text, k, name + url)) for k, text in enumerate(texts)]
             outputs = await asyncio.gather(*calls)
         except Exception as error:
             told[name] = {"raised": type(error).__name__}
@@ -65,4 +79,5 @@ async def main(url, cases, settings):
     print(json.dumps(told))
 
 
-asyncio.run(main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])))
+if __name__ == "__main__":
+    asyncio.run(main(manager, sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""Scores that all pods remember, in Redis.
+"""What all pods remember, in Redis: scores, and what gateways settled.
 
 Values are bytes under keys that say everything a score depends on. A store that does not answer, or answers anything
 else than it was given for that key, is a miss and a count, never an error: after a failure it is left alone for a
@@ -56,6 +56,23 @@ class SharedStore:
     async def put(self, values: Mapping[bytes, bytes]) -> None:
         if values and not self._resting():
             await self._write(values)
+
+    async def put_new(self, values: Mapping[bytes, bytes], *, kept_s: float) -> bool | None:
+        """Keep all of them, or none: True where no key was known, False where one was. None without an answer.
+
+        Raises nothing. Whoever is first at a key wins, so that processes which share the store agree.
+        """
+
+        def write() -> Any:
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.msetnx({key: _sealed(key, value) for key, value in values.items()})
+            # Where a key was known this lets it live longer, which does no harm.
+            for key in values:
+                pipeline.pexpire(key, max(1, int(kept_s * 1000)))
+            return pipeline.execute()
+
+        told = await self._call(write)
+        return bool(told[0]) if isinstance(told, list) and told else None
 
     async def close(self) -> None:
         await self._read.close()

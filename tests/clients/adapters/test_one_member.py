@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from rewright.clients.adapters.one_member import NEUTRAL, OneMember, Sample, sample_of, sample_of_json
-from rewright.service.errors import DeadlineExceeded, InvalidRequest
+from rewright.clients.adapters.one_member import NEUTRAL, OneMember
+from rewright.clients.adapters.samples import Sample
+from rewright.service.errors import DeadlineExceeded
 from tests.live_server import free_port, serve_app
 from tests.plain_scorers import plain_scorers
 
@@ -52,12 +53,3 @@ def test_away_raises():
     away = OneMember(f"http://127.0.0.1:{free_port()}", deadline_s=1.2, patience_s=1)
     with pytest.raises(DeadlineExceeded):
         rewards(away, GOOD[:1], "away")
-
-
-def test_what_a_sample_lacks_is_named():
-    assert sample_of_json('{"problem": "p", "reference": "r", "more": 1}', "label") == SAMPLE
-    for wrong, says in [("x", "JSON object"), (None, "JSON object"), ('{"problem": "p"}', "label.reference")]:
-        with pytest.raises(InvalidRequest, match=says):
-            sample_of_json(wrong, "label")
-    with pytest.raises(InvalidRequest, match=r"extra_info\.answer"):
-        sample_of({"problem": "p", "reference": "r", "answer": 4}, "extra_info")

@@ -361,3 +361,37 @@ def test_the_openapi_description_names_body_answers_and_errors(client):
     text = json.dumps(described)
     names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert names <= set(described["components"]["schemas"])
+
+
+def test_every_operation_has_a_plain_name_and_its_example_works(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    named = {path: operation for path, methods in paths.items() for operation in methods.values()}
+    assert {path: operation["operationId"] for path, operation in named.items()} == {
+        path: path.removeprefix("/v1").strip("/").replace("/", "_") for path in paths
+    }
+    for path, operation in named.items():
+        if "requestBody" in operation:
+            answered = client.post(path, json=operation["requestBody"]["content"]["application/json"]["example"])
+            assert answered.status_code == 200, (path, answered.text)
+
+
+@pytest.mark.parametrize("endpoint", ["verify", "judge", "nll", "diversity", "reward"])
+def test_the_last_assistant_text_of_messages_stands_for_a_candidate(client, endpoint):
+    parts = [
+        {"type": "text", "text": "nll=0.5 "},
+        {"type": "image_url", "image_url": {}},
+        {"type": "text", "text": "e=1"},
+    ]
+    messages = [
+        {"role": "assistant", "content": "ans=0"},
+        {"role": "user", "content": "again"},
+        {"role": "assistant", "content": parts},
+    ]
+    sample = {"problem": "p", "reference": "r"}
+    told = [
+        client.post(f"/v1/{endpoint}", json={"groups": [{**sample, "candidates": [one, "nll=1"]}]}).json()["groups"]
+        for one in ("nll=0.5 e=1", messages)
+    ]
+    assert told[0] == told[1]
+    refused = client.post(f"/v1/{endpoint}", json={"groups": [{**sample, "candidates": [["text"]]}]})
+    assert refused.status_code == 422 and error_of(refused)["detail"][0]["place"].startswith("groups.0.candidates.0")

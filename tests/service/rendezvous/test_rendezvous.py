@@ -1,16 +1,14 @@
-"""Members one a call, over HTTP: whole groups, repeats, lost members, two gateways of which one dies, and the end."""
+"""Members one a call, over HTTP: whole groups, repeats, lost members, and the end."""
 
 import asyncio
 import random
 import signal
-import subprocess
-import sys
 
 import httpx
 import pytest
 
 from rewright.clients.http_client import RewardClient
-from rewright.clients.rendezvous import AsyncRendezvous, Rendezvous
+from rewright.clients.rendezvous import Rendezvous
 from rewright.service.errors import DeadlineExceeded, InvalidRequest
 from rewright.service.schema.member import INCOMPLETE
 from rewright.service.settings import RendezvousSettings, Settings
@@ -154,68 +152,6 @@ def test_failures_that_may_pass_are_scored_again_until_they_do():
     with serve_app(scorers, SETTINGS) as live:
         totals = [r.json()["candidate"]["total"] for r in post_all(live.url, members("passes"))]
     assert None not in totals and len(asked) == 3
-
-
-def test_many_callers_two_gateways_and_one_of_them_dies(tmp_path):
-    """500 groups of 10 from 64 callers in random order, one of fifty members lost, repeats, and a gateway killed."""
-    groups, size, callers = 60, 4, 64
-    randomly = random.Random(1)
-    texts = {
-        g: [f"nll={0.5 + 0.1 * k + 0.01 * (g % 7):.3f} e={0.1 * k:.2f} ans={int((g + k) % 5 > 0)}" for k in range(size)]
-        for g in range(groups)
-    }
-    lost = {(g, 0) for g in range(0, groups, 20)}
-    work = [(g, k) for g in range(groups) for k in range(size) if (g, k) not in lost]
-    work += randomly.sample(work, len(work) // 10)
-    # Members of a group come near one another, as rollouts do, and in no order within that.
-    work.sort(key=lambda place: place[0] + randomly.uniform(0, 12))
-    code = (
-        "import sys; from tests.live_server import serve_app; from tests.plain_scorers import plain_scorers\n"
-        "with serve_app(plain_scorers(), port=int(sys.argv[1])): print('up', flush=True); sys.stdin.read()"
-    )
-    port = free_port()
-    with serve_app(plain_scorers(), Settings()) as survivor:
-        dying = subprocess.Popen(
-            [sys.executable, "-c", code, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert dying.stdout.readline() == "up\n"
-            meeting = AsyncRendezvous([survivor.url, f"http://127.0.0.1:{port}"], deadline_s=8, piece_s=1.5)
-            told = {}
-
-            async def caller(queue):
-                while queue:
-                    g, k = queue.pop(0)
-                    answer = await meeting.reward(
-                        group=f"g{g}", size=size, member=str(k), candidate=texts[g][k], **OF_PROBLEM
-                    )
-                    told.setdefault((g, k), []).append(answer)
-                    if len(told) == len(work) // 3:
-                        dying.kill()
-
-            async def run():
-                queue = list(work)
-                await asyncio.gather(*(caller(queue) for _ in range(callers)))
-
-            asyncio.run(run())
-        finally:
-            dying.kill()
-            dying.wait()
-        assert set(told) == set(work)
-        parted = 0
-        for g in range(groups):
-            expected = batched(survivor, texts[g]).candidates
-            for k in range(size):
-                for answer in told.get((g, k), []):
-                    if answer.candidate.total is None:
-                        assert answer.candidate.error.code == INCOMPLETE
-                        parted += (g, 0) not in lost
-                    else:
-                        assert (g, 0) not in lost
-                        assert answer.candidate.total == pytest.approx(expected[k].total, abs=1e-9)
-        # Of a group that was answered when its gateway died, a member that comes later is alone.
-        assert parted <= callers
-        assert gauge(survivor, "rewright_rendezvous_groups") == gauge(survivor, "rewright_rendezvous_members") == 0
 
 
 def test_a_key_that_comes_again_fills_one_group_after_another(server):

@@ -1,10 +1,6 @@
 """Scores remembered before a scorer: what is asked again, what is not, and a shared store that comes and goes."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
-
-import pytest
 
 from rewright.service.schema import Group, NllGroup
 from rewright.service.scorers.caching.scorer import CachedScorer
@@ -24,18 +20,6 @@ def group(
     *candidates: str, problem: str = "p", reference: str = "r", answer: str | None = None, name: str = "g"
 ) -> Group:
     return Group(id=name, problem=problem, reference=reference, answer=answer, candidates=list(candidates))
-
-
-@pytest.fixture
-def redis_url() -> Iterator[str]:
-    """A server that speaks Redis, on loopback."""
-    fakeredis = pytest.importorskip("fakeredis")
-    server = fakeredis.TcpFakeServer(("127.0.0.1", free_port()))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"redis://127.0.0.1:{server.server_address[1]}/0"
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_text_is_scored_once_and_failures_are_asked_again():
