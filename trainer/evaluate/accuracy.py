@@ -1,6 +1,7 @@
 """From verdicts to the paper's table: accuracy with Wilson intervals, MathAvg, GeneralAvg, OverallAvg, Math↑, Gen↓.
 
-Promises: an answer that could not be verified is counted apart and is in no accuracy, as right or as wrong; an
+Promises: an answer that could not be verified is counted apart and is in no accuracy, as right or as wrong; one that
+states nothing is not right, and is counted apart from the wrong ones, those that were cut off before apart again; an
 average names the benchmarks that it is over; what is compared with a base is taken over benchmarks that both have.
 
 All accuracies are shares in [0, 1]; Math↑ and Gen↓ are percent of the base's average (caption of Table 1).
@@ -40,6 +41,8 @@ def benchmark_result(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "interval": [low, high],
         "not_verified": dict(Counter(row["error"]["code"] for row in rows if row["status"] != "scored")),
         "verdicts": dict(Counter(row["verdict"] for row in scored)),
+        "unstated": sum(row["verdict"] == "unstated" for row in scored),
+        "unstated_cut_off": sum(row["verdict"] == "unstated" and row["finish_reason"] == "length" for row in scored),
         "cut_off": sum(row["finish_reason"] == "length" for row in rows),
         "mean_tokens": sum(row["n_tokens"] for row in rows) / len(rows),
     }

@@ -19,6 +19,7 @@ from rewright.clients.rows.reading import read_rows
 from rewright.trainer.data.prompts import Prompt
 from rewright.trainer.data.split import place_in_draw
 from rewright.trainer.errors import CorpusError
+from rewright.trainer.evaluate.stated import LETTERS
 
 Suite = Literal["math", "general", "other"]
 MATH = ("AMC23", "AGIEval-Math", "IMO-AnswerBench", "Math500", "MinervaMath")
@@ -37,7 +38,6 @@ _MATHEMATICS = {
     "AGIEval-nonmath": {"aquarat", "gaokaomathcloze", "gaokaomathqa", "math", "satmath"},
 }  # fmt: skip
 """Subjects of general benchmarks that are mathematics (appendix C.3), as `_plain` spells them."""
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 def prompt_of(question: Question, *, math: Prompt, choice: Prompt) -> str:
     if question.options is None:
         return math.fill(question=question.question)
-    lines = [f"{letter}. {text}" for letter, text in zip(_LETTERS, question.options, strict=False)]
-    return choice.fill(question=question.question, options="\n".join(lines))
+    return choice.fill(question=question.question, options=option_lines(question))
+
+
+def option_lines(question: Question) -> str:
+    """The options as they are asked, each with its letter on a line of its own."""
+    return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, question.options or (), strict=False))
 
 
 def known_name(name: str) -> str:
@@ -117,12 +121,12 @@ def _question(row: Mapping[str, Any], place: str, number: int) -> Question:
     options = row.get("options")
     answer = row["answer"].strip()
     if options is not None:
-        if not isinstance(options, list) or not 2 <= len(options) <= len(_LETTERS):
-            raise CorpusError(f"{place}: 'options' must be null, or a list of 2 to {len(_LETTERS)} texts")
+        if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
+            raise CorpusError(f"{place}: 'options' must be null, or a list of 2 to {len(LETTERS)} texts")
         if not all(isinstance(option, str) for option in options):
             raise CorpusError(f"{place}: 'options' must hold texts alone")
         answer = answer.strip("().").upper()
-        if answer not in _LETTERS[: len(options)] or len(answer) != 1:
+        if answer not in LETTERS[: len(options)] or len(answer) != 1:
             raise CorpusError(f"{place}: 'answer' must be the letter of one of the {len(options)} options")
         options = tuple(_unlettered(options))
     subject = row.get("subject")
@@ -138,7 +142,7 @@ def _question(row: Mapping[str, Any], place: str, number: int) -> Question:
 
 def _unlettered(options: Sequence[str]) -> list[str]:
     """Options without letters of their own, where each one has its own: `(A) 5`, `B. 7`."""
-    found = [re.match(rf"\s*\(?{letter}[).:]\s*", text) for letter, text in zip(_LETTERS, options, strict=False)]
+    found = [re.match(rf"\s*\(?{letter}[).:]\s*", text) for letter, text in zip(LETTERS, options, strict=False)]
     if not all(found):
         return [text.strip() for text in options]
     return [text[mark.end() :].strip() for mark, text in zip(found, options, strict=True) if mark]

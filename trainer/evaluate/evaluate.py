@@ -1,7 +1,7 @@
-"""Evaluation: a model answers every question, the service's verifier checks the answers, and a table is made of it.
+"""Evaluation: a model answers every question, what the answers state is graded, and a table is made of it.
 
-Promises: every answer is kept as it was written; a killed run goes on where it stopped; answers are checked over HTTP
-alone, and what could not be checked is reported apart, never as wrong. With a base run of the same questions the table
+Promises: every answer is kept as it was written; a killed run goes on where it stopped; values are verified over HTTP
+alone, and what could not be verified is reported apart, never as wrong. With a base run of the same questions the table
 has Math↑ and Gen↓, and the model's drift from π0 (`rewright.trainer.evaluate.drift`).
 
 Not covered: sampling several answers per question, few-shot prompts, benchmarks without a final answer.
@@ -25,6 +25,7 @@ from rewright.trainer.evaluate.answer_checks import AnswerChecks
 from rewright.trainer.evaluate.benchmarks import Questions, prompt_of, read_questions
 from rewright.trainer.evaluate.drift import measure_drift
 from rewright.trainer.evaluate.folder import RESULTS, SETTINGS, EvaluateFolder, JsonLines, read_results
+from rewright.trainer.evaluate.stated import GRADING
 from rewright.trainer.evaluate.table import as_markdown
 from rewright.trainer.generation.base import Decoding
 from rewright.trainer.generation.engine import open_generator
@@ -91,6 +92,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
                     "left_out": questions.left_out,
                     "sha256": questions.sha256,
                 },
+                "grading": GRADING,
                 "verifier": verifier,
                 "benchmarks": results,
                 "averages": averages(results),
@@ -156,6 +158,7 @@ def _settings(
     adapter = adapter_sha256(Path(recipe.adapter).expanduser()) if recipe.adapter is not None else None
     return {
         "questions": questions.sha256,
+        "grading": GRADING,
         "prompts": {name: prompt.sha256 for name, prompt in prompts.items()},
         "backbone": recipe.backbone.model_dump(mode="json", include={"model", "precision"}),
         "revision": locate(recipe.backbone).revision,
@@ -166,7 +169,7 @@ def _settings(
 
 
 def _base(recipe: EvaluateRecipe, questions: Questions) -> dict[str, Any] | None:
-    """Raises `RunFolderError` where the base run is not finished, or asked other questions."""
+    """Raises `RunFolderError` where the base run is not finished, or asked or graded in another way."""
     if recipe.base is None:
         return None
     base = read_results(Path(recipe.base).expanduser())
@@ -174,6 +177,10 @@ def _base(recipe: EvaluateRecipe, questions: Questions) -> dict[str, Any] | None
         raise RunFolderError(
             f"base: {recipe.base} answered other questions (data, per_benchmark or seed differ); evaluate the base "
             "model on the same ones first"
+        )
+    if base.get("grading") != GRADING:
+        raise RunFolderError(
+            f"base: {recipe.base} was graded by {base.get('grading')}, not by {GRADING}; evaluate the base model again"
         )
     return base
 

@@ -20,9 +20,10 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     for name, r in summary["benchmarks"].items():
         low, high = r["interval"]
         failed = ", ".join(f"{n} {code}" for code, n in r["not_verified"].items()) or "0"
+        wrong = r["scored"] - r["correct"] - r["unstated"]
         lines.append(
-            f"| {name} | {percent(r['accuracy'])} | {percent(low)} to {percent(high)} | {r['correct']} | {r['scored']} "
-            f"| {failed} | {r['cut_off']} | {r['mean_tokens']:.0f} |"
+            f"| {name} | {percent(r['accuracy'])} | {percent(low)} to {percent(high)} | {r['correct']} | {wrong} "
+            f"| {r['unstated']} | {r['unstated_cut_off']} | {failed} | {r['cut_off']} | {r['mean_tokens']:.0f} |"
         )
     averages = summary["averages"]
     lines.append("")

@@ -1,19 +1,20 @@
-"""Evaluation with the real generator on a tiny random model, checked over HTTP: resumed, compared, drift, failures."""
+"""Evaluation with the real generator on a tiny model, graded over HTTP: resumed, compared, drift, failures."""
 
 import argparse
 import json
+import shutil
 
 import pytest
 
 from tests.live_server import serve_app
 from tests.plain_scorers import PlainVerifier, plain_scorers
-from tests.service.scorers.tiny_models import tiny_model
+from tests.service.scorers.tiny_models import TRIMS_AND_PRINTS_THE_DATE, tiny_model, tiny_tokenizer
 from tests.trainer.holding import held_elsewhere
 from tests.trainer.tiny_run import write_backbone
 
 
 class ByGold(PlainVerifier):
-    """Says of an answer what its gold answer tells it to, since a random model's answers say nothing."""
+    """Says of an answer what its gold answer tells it to: the taught model states the same to every question."""
 
     away = False
 
@@ -29,6 +30,29 @@ def verifier():
     return ByGold()
 
 
+def taught(folder, answer):
+    """A tiny model that says `answer` to whatever it is asked: each token hangs on the one before alone."""
+    import torch
+
+    from rewright.service.models.chat_format import ChatFormat
+    from rewright.service.models.rendering import Rendering
+
+    model, tokenizer = tiny_model("llama"), tiny_tokenizer(TRIMS_AND_PRINTS_THE_DATE)
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+    learnt = [parameter for name, parameter in model.named_parameters() if "self_attn" not in name]
+    ids, start = ChatFormat.of(tokenizer, Rendering()).encode_target([{"role": "user", "content": "?"}], answer)
+    labels = torch.tensor([[-100] * start + ids[start:]])
+    optimiser = torch.optim.AdamW([parameter.requires_grad_(True) for parameter in learnt], lr=3e-3)
+    for _ in range(60):
+        model(input_ids=torch.tensor([ids]), labels=labels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory, verifier):
     folder = tmp_path_factory.mktemp("evaluate")
@@ -41,7 +65,7 @@ def parts(tmp_path_factory, verifier):
     data = folder / "eval.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with serve_app(plain_scorers(verify=verifier)) as server:
-        yield {"url": server.url, "model": write_backbone(folder / "model"), "data": data}
+        yield {"url": server.url, "model": taught(folder / "model", "\\boxed{7}"), "data": data}
 
 
 def command(parts, output, *more):
@@ -50,7 +74,7 @@ def command(parts, output, *more):
     parser = argparse.ArgumentParser()
     add(parser.add_subparsers())
     given = [f"--{name}={value}" for name, value in parts.items()]
-    settings = ("generation.max_tokens=5", "generation.engine=transformers", "service.patience_s=2",
+    settings = ("generation.max_tokens=12", "generation.engine=transformers", "service.patience_s=2",
                 "backbone.precision=float32", "backbone.device=cpu", "generation.batch_size=4")  # fmt: skip
     given += [f"--set={setting}" for setting in settings]
     options = parser.parse_args(["evaluate", *given, f"--output={output}", *map(str, more)])
@@ -79,7 +103,7 @@ def test_accuracy_is_over_what_could_be_verified(base):
     page = (base / "results.md").read_text()
     assert "| Math500 | 66.7 |" in page and "1 bad_gold" in page
     kept = [json.loads(line) for line in (base / "generations.jsonl").read_text().splitlines()]
-    assert len(kept) == 12 and all(row["n_tokens"] <= 5 for row in kept)
+    assert len(kept) == 12 and all(row["text"] == "\\boxed{7}" for row in kept)
 
 
 def test_a_run_cut_short_goes_on_and_ends_alike(parts, base, tmp_path):
@@ -128,10 +152,11 @@ def test_against_a_base_nothing_moved_is_nothing_and_a_moved_model_drifts(parts,
 def test_an_adapter_on_the_base_drifts_as_its_merged_model_does(parts, base, tmp_path):
     import torch
     from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(3)
     lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    wrapped = get_peft_model(tiny_model("llama"), lora)
+    wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(parts["model"]), lora)
     wrapped.save_pretrained(tmp_path / "adapter")
     merged = write_backbone(tmp_path / "merged")
     wrapped.merge_and_unload().save_pretrained(merged)
@@ -168,6 +193,23 @@ def test_a_question_that_does_not_fit_is_no_wrong_answer(parts, tmp_path):
     assert r["not_verified"] == {"prompt_too_long": 1, "bad_gold": 1} and r["scored"] == 2
 
 
+def test_options_are_graded_by_what_is_stated_and_nothing_stated_is_not_wrong(parts, tmp_path):
+    rows = [
+        {"id": "right", "benchmark": "MMLU", "question": "?", "options": ["6", "7"], "answer": "B"},
+        {"id": "wrong", "benchmark": "MMLU", "question": "?", "options": ["7", "6"], "answer": "B"},
+        {"id": "asked", "benchmark": "MMLU", "question": "?", "options": ["6", "right"], "answer": "B"},
+    ]
+    data = tmp_path / "eval.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert command({**parts, "data": data}, tmp_path / "run") == 0
+    assert results(tmp_path / "run")["benchmarks"]["MMLU"]["verdicts"] == {"correct": 2, "wrong": 1}
+    silent = taught(tmp_path / "silent", "yes, so the sum is 42")
+    assert command({**parts, "model": silent, "data": data}, tmp_path / "silent-run") == 0
+    r = results(tmp_path / "silent-run")["benchmarks"]["MMLU"]
+    assert (r["verdicts"], r["accuracy"], r["unstated"]) == ({"unstated": 3}, 0, 3)
+    assert "| MMLU | 0.0 |" in (tmp_path / "silent-run" / "results.md").read_text()
+
+
 def test_two_evaluations_in_one_folder_do_not_mix(parts, tmp_path, capsys):
     from rewright.trainer.evaluate.folder import EvaluateFolder
 
@@ -178,7 +220,12 @@ def test_two_evaluations_in_one_folder_do_not_mix(parts, tmp_path, capsys):
 
 
 def test_a_folder_of_other_settings_and_a_base_of_other_questions_are_refused(parts, base, tmp_path, capsys):
-    assert command(parts, base, "--set", "generation.max_tokens=6") == 2
+    assert command(parts, base, "--set", "generation.max_tokens=13") == 2
     assert "generation" in capsys.readouterr().err
     assert command(parts, tmp_path / "run", "--base", base, "--set", "per_benchmark=2") == 2
     assert "other questions" in capsys.readouterr().err
+    older = tmp_path / "older"
+    shutil.copytree(base, older)
+    (older / "results.json").write_text(json.dumps({**results(base), "grading": "before"}))
+    assert command(parts, tmp_path / "run", "--base", older) == 2
+    assert "was graded by before" in capsys.readouterr().err
