@@ -11,8 +11,8 @@ small pool of processes, where waiting members keep their siblings out, and afte
 workflow asks the service itself, where the `gconfig.n_samples` members of a group meet.
 
 **No reward:** the trajectory is None, AReaL's own word for "rejected"; where one member has none, all its group is. A
-service that is away for longer than `patience_s` raises. Components go to `stats_tracker`. AReaL is not imported
-before `workflow` is called.
+service that is away for longer than `patience_s` raises, which AReaL logs, counts as rejected, and goes on from: watch
+`rollout/rejected`. Components go to `stats_tracker`. AReaL is not imported before `workflow` is called.
 """
 
 import math

@@ -12,9 +12,9 @@ from areal.api import ModelResponse
 from areal.api.cli_args import GenerationHyperparameters, NormConfig
 from areal.infra.remote_inf_engine import GroupedRolloutWorkflow
 from areal.utils.data import Normalization
+from byte_tokenizer import byte_tokenizer
 
 from rewright.clients.adapters.areal import workflow
-from tests.trainers.byte_tokenizer import byte_tokenizer
 
 
 class Engine:

@@ -50,8 +50,8 @@ async def main(url, cases, settings):
         server = resources_server(url, size=len(texts), **settings).model_construct(config=config)
         transport = httpx.ASGITransport(server.setup_webserver(), raise_app_exceptions=False)
         answers = await asyncio.gather(*(verified(transport, rollout(name, k, t)) for k, t in enumerate(texts)))
-        if any(answer.status_code != 200 for answer in answers):
-            told[name] = {"raised": str({answer.status_code for answer in answers})}
+        if failed := [answer.status_code for answer in answers if answer.status_code != 200]:
+            told[name] = {"raised": str(failed[0])}
             continue
         bodies = [answer.json() for answer in answers]
         classes = {body.get("_ng_failure_class") for body in bodies}

@@ -9,13 +9,13 @@ import sys
 
 import numpy as np
 import torch
+from byte_tokenizer import byte_tokenizer
 from skyrl.backends.skyrl_train.utils.ppo_utils import compute_grpo_outcome_advantage
 from skyrl.train.config.config import GeneratorConfig, SkyRLGymConfig
 from skyrl.train.generators.base import TrajectoryID
 from skyrl.train.generators.skyrl_gym_generator import SkyRLGymGenerator
 
 from rewright.clients.adapters.skyrl import rewarded
-from tests.trainers.byte_tokenizer import byte_tokenizer
 
 
 class Engine:

@@ -25,6 +25,9 @@ RUNS = [*WHOLE_GROUPS, *ONE_MEMBER]
 SHORT = {framework: {"patience_s": 2} for framework in WHOLE_GROUPS}
 SHORT |= {framework: {"patience_s": 2, "deadline_s": 2} for framework in ONE_MEMBER}
 
+OURS = {"DeadlineExceeded", "ScorerUnavailable", "500"}
+"""What a service that is away or slow ends in, by name or as the status of the framework's own server."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -69,4 +72,5 @@ def test_a_service_that_is_away_or_too_slow_is_never_a_number_beside_others(fram
     with serve_app(scorers) as live:
         slow = run(framework, live.url, {"slow": GOOD}, SHORT[framework])["slow"]
     for outcome in (away, slow):
-        assert outcome.keys() & {"raised", "rejected"} or outcome["advantages"] == [0.0] * 4
+        quiet = "rejected" in outcome or outcome.get("advantages") == [0.0] * 4
+        assert quiet or outcome["raised"] in OURS

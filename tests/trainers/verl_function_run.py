@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from tests.trainers.verl_run import configured, main, user_file
+from verl_run import configured, main, user_file
 
 
 def function(url, settings):

@@ -28,7 +28,11 @@ class Bytes:
 def sample(text, session, group):
     ids = torch.tensor(list(text.encode()))
     batch = TensorDict(
-        {"responses": ids[None], "prompts": torch.tensor([[1]]), "attention_mask": torch.ones(1, len(ids) + 1)},
+        {
+            "responses": ids[None],
+            "prompts": torch.tensor([[1]]),
+            "attention_mask": torch.ones(1, len(ids) + 1, dtype=torch.long),
+        },
         batch_size=1,
     )
     columns = {
