@@ -1,4 +1,4 @@
-"""The reward as a resources server of NeMo-Gym (0.4.0): `POST /verify`, for its own rollouts and for NeMo-RL.
+"""The reward as a resources server of NeMo-Gym (0.4.0): `POST /verify`, for its own rollouts and for NeMo-RL (0.6.0).
 
 `app.py` of a resources server:
 
@@ -11,9 +11,11 @@ Rows have `problem` and `reference` or `answer` beside `responses_create_params`
 service, found by `_ng_task_index` and the sample.
 
 **No reward:** the answer has `_ng_failure_class` for every member of the group, so that collections write them to the
-failures' file and try again; `reward`, which must be a number, is the same for all of them, so that whoever reads it
-alone gets advantage 0. A service that is away for longer than `patience_s` is a 500, and the rollout fails. Components
-are `reward_components`. NeMo-Gym is not imported before `resources_server` is called.
+failures' file and try again, and `instance_config.mask_sample`, by which NeMo-RL leaves them out of its loss. `reward`,
+which must be a number, is the same for all of them: a masked sample still counts in its group's mean. A service that is
+away for longer than `patience_s` is a 500, and the rollout fails. Components are numbers of the answer, `rewright_nll`
+and so on, and not its `reward_components`, which NeMo-RL wants to sum to the reward. NeMo-Gym is not imported before
+`resources_server` is called.
 """
 
 import math
@@ -69,10 +71,11 @@ def resources_server(
                 member=str(request.session.get(SESSION_ID_KEY) or uuid.uuid4().hex),
                 again=True,
             )
-            known = {name: value for name, value in rewarded.logs.items() if not math.isnan(value)}
-            fields = body.model_dump() | {"reward": rewarded.total, "reward_components": known}
+            known = {f"rewright_{name}": value for name, value in rewarded.logs.items() if not math.isnan(value)}
+            fields = body.model_dump() | known | {"reward": rewarded.total}
             if rewarded.logs["neutral"]:
                 fields[NG_FAILURE_CLASS_KEY] = FAILURE
+                fields["instance_config"] = {**(row.get("instance_config") or {}), "mask_sample": True}
             answer: VerifyResponse = VerifyResponse.model_validate(fields)
             return answer
 

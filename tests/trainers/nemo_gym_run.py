@@ -56,6 +56,9 @@ async def main(url, cases, settings):
         bodies = [answer.json() for answer in answers]
         classes = {body.get("_ng_failure_class") for body in bodies}
         assert classes == ({None} if name == "all scored" else {FAILURE})
+        masked = {body.get("instance_config", {}).get("mask_sample", False) for body in bodies}
+        assert masked == {name != "all scored"}
+        assert bodies[-1]["rewright_nll"] == 1.5 and "reward_components" not in bodies[-1]
         rewards = [body["reward"] for body in bodies]
         deviation = statistics.stdev(rewards) or 1.0
         told[name] = {"rewards": rewards, "advantages": [(r - statistics.mean(rewards)) / deviation for r in rewards]}
