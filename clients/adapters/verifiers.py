@@ -9,8 +9,9 @@
 `task.data` has `problem` and `reference` or `answer`. Each trace gets the reward `rewright` and its components as
 metrics; a task's own rewards would be added to a gated total, so let it have none.
 
-**No reward:** `NoReward` is raised, which fails the episode: verifiers tries it again (`--env.retries`), and trains on
-none of its traces. So does a service that is away for longer than `patience_s`. Verifiers is not imported.
+**No reward:** `NoReward` is raised, which fails the episode: verifiers tries it again (`--env.retries`). Its traces are
+marked as failed, which prime-rl leaves out; the good traces of a failed episode it would train on, with reward 0.
+So it is for a service that is away for longer than `patience_s`. Verifiers is not imported.
 """
 
 import math
@@ -19,7 +20,7 @@ from typing import Any
 
 from rewright.clients.adapters.one_group import OneGroup
 from rewright.clients.adapters.samples import mapped_columns, sample_of
-from rewright.service.errors import InvalidRequest, ServiceError
+from rewright.service.errors import InvalidRequest, RewrightError, ServiceError
 
 NAME = "rewright"
 
@@ -52,6 +53,14 @@ class EpisodeRewards:
             raise InvalidRequest(
                 f"the task's own reward {own!r} would be added to a gated total; let the task have none"
             )
+        try:
+            await self._reward(task, episode)
+        except RewrightError:
+            for trace in episode.traces:
+                trace.ok = False
+            raise
+
+    async def _reward(self, task: Any, episode: Any) -> None:
         sample = sample_of(task.data.model_dump(), "task.data", columns=self._columns)
         rewarded = await self._groups.reward(sample, [trace.last_reply for trace in episode.traces], where="task.data")
         for trace, logs in zip(episode.traces, rewarded.logs, strict=True):

@@ -30,6 +30,7 @@ async def main(url, cases, settings):
         traces = [
             Trace(
                 task=of,
+                ok=True,
                 agent=AgentInfo.model_construct(),
                 nodes=[MessageNode(message=AssistantMessage(content=text), sampled=True)],
             )
@@ -39,10 +40,11 @@ async def main(url, cases, settings):
         try:
             await EpisodeRewards(url, **settings)(task, episode)
         except NoReward:
-            assert not any(trace.rewards for trace in traces)
+            assert all(trace.has_error and not trace.rewards for trace in traces)
             told[name] = {"rejected": True}
             continue
         except Exception as error:
+            assert all(trace.has_error for trace in traces)
             told[name] = {"raised": type(error).__name__}
             continue
         rewards = [trace.reward for trace in traces]

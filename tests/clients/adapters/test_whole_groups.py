@@ -111,7 +111,7 @@ class Trace:
     """The part of a trace of verifiers that is used."""
 
     def __init__(self, text):
-        self.last_reply, self.rewards, self.metrics = text, {}, {}
+        self.last_reply, self.rewards, self.metrics, self.ok = text, {}, {}, True
 
     def record_reward(self, name, value):
         self.rewards[name] = value
@@ -129,7 +129,7 @@ def test_verifiers(server, totals):
     failed = SimpleNamespace(traces=[Trace(text) for text in ONE_FAILED])
     with pytest.raises(NoReward):
         asyncio.run(EpisodeRewards(server.url)(task, failed))
-    assert not any(trace.rewards for trace in failed.traces)
+    assert not any(trace.rewards or trace.ok for trace in failed.traces) and all(trace.ok for trace in good.traces)
     own = copy.deepcopy(good)
     own.traces[0].rewards["exact"] = 1.0
     with pytest.raises(InvalidRequest, match="'exact'"):
