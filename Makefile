@@ -146,7 +146,7 @@ test-trainers: $(STAMP) $(FRAMEWORKS:%=$(TRAINERS)/%/.done)  ## trainers' own re
 
 $(TRAINERS)/ms_swift/.done: PACKAGES := ms-swift==4.6.0 trl==0.24.0
 $(TRAINERS)/verl/.done: PACKAGES := verl==0.9.1
-$(TRAINERS)/openrlhf/.done: PACKAGES := aiohttp
+$(TRAINERS)/openrlhf/.done: PACKAGES := aiohttp pylatexenc transformers
 $(TRAINERS)/openrlhf/.done: ALONE := openrlhf==0.11.2
 $(TRAINERS)/tinker/.done: PACKAGES := tinker chz blobfile datasets pillow transformers
 $(TRAINERS)/tinker/.done: ALONE := tinker-cookbook==0.6.1
