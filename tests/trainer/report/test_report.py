@@ -37,6 +37,14 @@ def write_evaluation(folder, method, correct, *, base=None, code=None, **more):
     }
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(content))
+    for name in ("verdicts", "generations"):
+        (folder / f"{name}.jsonl").write_text(
+            "".join(
+                json.dumps(row | {"id": f"{benchmark}-{n}", "benchmark": benchmark}) + "\n"
+                for benchmark in results
+                for n, row in enumerate(rows)
+            )
+        )
     return results
 
 
@@ -160,3 +168,31 @@ def test_the_papers_tables_agree_but_for_the_disagreements_that_are_named():
                 if abs(mean - said) > 0.02:
                     differing.append((backbone, method, name))
     assert differing == [(paper.LLAMA_3B, "agent", "general"), (paper.MISTRAL_7B, "sft", "math")]
+
+
+def claims(runs):
+    page = write_report([runs], runs / "out").read_text()
+    return page.partition("## What was gained and lost")[2].partition("\n## ")[0]
+
+
+def test_claims_are_paired_and_seeds_are_one_method(runs):
+    base = json.loads((runs / "e-base" / "results.json").read_text())["benchmarks"]
+    write_evaluation(runs / "e-sft-2", "sft", 3, base=base)
+    write_evaluation(runs / "e-sdft", "sdft", 4, base=base)
+    said = claims(runs)
+    rows = {
+        line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in said.splitlines() if "|" in line
+    }
+    assert rows["SFT"][1] == "2" and rows["SFT"][2].startswith("+0.0 (")  # 5 and 3 against 4 of 10
+    assert rows["Rewriting-agent (K = 10)"][2].startswith("+50.0 (") and rows["SDFT"][2].startswith("+0.0")
+    assert "− SFT" in said and "− SDFT" in said and "over the 20 questions" in said
+    assert "Gen↓ of SFT minus that of the agent is +50.0 (" in said and "+12.35 over its three backbones" in said
+
+
+def test_runs_that_were_asked_or_graded_otherwise_are_not_compared(runs):
+    file = runs / "e-sft" / "results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"grading": "other"}))
+    said = claims(runs)
+    assert "left out: e-sft." in said and "| SFT |" not in said and "Headline" not in said
+    (runs / "e-base" / "verdicts.jsonl").unlink()
+    assert "No runs for this table" in claims(runs)
