@@ -186,7 +186,7 @@ def test_claims_are_paired_and_seeds_are_one_method(runs):
     assert rows["SFT"][1] == "2" and rows["SFT"][2].startswith("+0.0 (")  # 5 and 3 against 4 of 10
     assert rows["Rewriting-agent (K = 10)"][2].startswith("+50.0 (") and rows["SDFT"][2].startswith("+0.0")
     assert "− SFT" in said and "− SDFT" in said and "over the 20 questions" in said
-    assert "Gen↓ of SFT minus that of the agent is +50.0 (" in said and "+12.35 over its three backbones" in said
+    assert "Gen↓ of SFT minus that of the agent is +50.0 " in said and "+12.35 over its three backbones" in said
 
 
 def test_runs_that_were_asked_or_graded_otherwise_are_not_compared(runs):
