@@ -9,6 +9,7 @@ from typing import Any
 
 from rewright.trainer.report import paper_numbers as paper
 from rewright.trainer.report.claims import claims
+from rewright.trainer.report.cost import cost_table
 from rewright.trainer.report.runs import Run, Runs
 from rewright.trainer.report.words import METHOD_ORDER, NAMES, markdown_table
 from rewright.trainer.runs.number_format import number, percent
@@ -42,10 +43,22 @@ def table_2(runs: Runs) -> str:
     rows = []
     for run in mine:
         said = run.content
-        rows.append([*_named(run, mine), run.backbone, str(said["samples"]), percent(said["yield"])])
+        apart = _yields(said["counts"], said["samples"])
+        rows.append([*_named(run, mine), run.backbone, str(said["samples"]), percent(said["yield"]), *apart])
     for method, printed in paper.TABLE_2.items():
-        rows += [[NAMES[method], "paper, Table 2", name, "50000", f"{share:.2f}"] for name, share in printed.items()]
-    return markdown_table(["method", "run", "backbone", "problems", "yield %"], rows)
+        for name, share in printed.items():
+            rows.append([NAMES[method], "paper, Table 2", name, "50000", f"{share:.2f}", "", ""])
+    head = ["method", "run", "backbone", "problems", "yield %", "self-solved", "rewritten, of the rest"]
+    return markdown_table(head, rows)
+
+
+def _yields(counts: dict[str, int], samples: int) -> list[str]:
+    """Self-solves, and rewrites (guided ones, too) of the problems that were not solved: counted together, a backbone
+    that can solve much looks like a good rewriter."""
+    solved = counts.get("self_solve", 0)
+    rewritten = counts.get("rewrite", 0) + counts.get("guided_solve", 0)
+    rest = samples - solved
+    return [f"{solved}/{samples}" if solved else "–", f"{rewritten}/{rest}" if rest else "–"]
 
 
 def nll_table(runs: Runs) -> str:
@@ -55,9 +68,15 @@ def nll_table(runs: Runs) -> str:
         content = run.content
         for origin, count in content["counts"].items():
             nll, reference = content["nll"].get(origin), content["reference_nll"].get(origin)
-            rows.append([*_named(run, runs.builds), origin, str(count), _nats(nll), _nats(reference)])
+            rows.append([*_named(run, runs.builds), origin, str(count), _nats(nll), _nats(reference), "", ""])
         before_after = [_nats(content.get(key)) for key in ("nll_mean", "reference_nll_mean")]
-        rows.append([*_named(run, runs.builds), "all", str(content["rows"]), *before_after])
+        rows.append([*_named(run, runs.builds), "all", str(content["rows"]), *before_after, "", ""])
+        if (matched := content.get("nll_matched")) is not None:
+            low, high = (f"{end:+.3f}" for end in matched["interval"] or (float("nan"), float("nan")))
+            values = [_nats(matched["nll"]), _nats(matched["reference_nll"])]
+            difference = [f"{matched['difference']:+.3f}", f"{low} to {high}"]
+            name = [*_named(run, runs.builds), "written, at matched length"]
+            rows.append([*name, str(matched["rows"]), *values, *difference])
     if not rows:
         return _MISSING
     case = ", ".join(f"{name} {value:.2f}" for name, value in paper.CASE_STUDY.items())
@@ -68,8 +87,12 @@ def nll_table(runs: Runs) -> str:
         "rows",
         "NLL of what is trained on",
         "NLL of the same rows' references",
+        "difference",
+        "95 % interval",
     ]
-    return f"{markdown_table(head, rows)}\n\nThe paper gives one problem's losses (appendix F): {case}."
+    said = f"The paper gives one problem's losses (appendix F): {case}."
+    matched = "At matched length, what was written is compared with references of any row in the same bin of length."
+    return f"{markdown_table(head, rows)}\n\n{said} {matched}"
 
 
 def table_3(runs: Runs) -> str:
@@ -127,6 +150,7 @@ TABLES: tuple[tuple[str, Callable[[Runs], str]], ...] = (
     ("What was gained and lost, and by how much methods differ", claims),
     ("Table 2: task-consistency yield", table_2),
     ("NLL under π0 of what SFT trains on", nll_table),
+    ("What each method cost", cost_table),
     ("Table 3: reward ablation", table_3),
     ("Table 4: fallback against success only", table_4),
     ("Table 5: hard gate against soft shaping", table_5),

@@ -113,9 +113,9 @@ def test_every_table_has_our_runs_and_the_papers_like(runs, tmp_path):
     ]
     assert "Mistral" not in one and "Rewriting-agent (K = 5)" in one
     two = section(text, "Table 2")
-    assert row(two, "SDFT", "b-sdft")[-1] == "60.0"
-    assert row(two, "SDFT", "paper, Table 2", "Llama-3.2-3B-Instruct")[-1] == "66.33"
-    assert row(section(text, "NLL under"), "SDFT", "b-sdft", "rewrite")[-3:] == ["30", "0.432", "0.800"]
+    assert row(two, "SDFT", "b-sdft")[-3:] == ["60.0", "–", "30/40"]
+    assert row(two, "SDFT", "paper, Table 2", "Llama-3.2-3B-Instruct")[-3] == "66.33"
+    assert row(section(text, "NLL under"), "SDFT", "b-sdft", "rewrite")[3:6] == ["30", "0.432", "0.800"]
     assert row(section(text, "Table 3"), "without r_dist", "e-dist")[2].startswith("20.0 ±")
     assert row(section(text, "Table 3"), "task only", "paper, Table 3, Llama-3.2-3B-Instruct")[-1] == "78.25"
     assert row(section(text, "Table 4"), "success only", "e-success")[2] == "40"
@@ -196,3 +196,28 @@ def test_runs_that_were_asked_or_graded_otherwise_are_not_compared(runs):
     assert "left out: e-sft." in said and "| SFT |" not in said and "Headline" not in said
     (runs / "e-base" / "verdicts.jsonl").unlink()
     assert "No runs for this table" in claims(runs)
+
+
+def test_yields_are_told_apart_and_the_cost_is_a_line_of_equal_rollouts(tmp_path):
+    attempts = {
+        "self_solve": {"written": 48, "passed": 10, "tokens": 4_000},
+        "rewrite": {"written": 38, "passed": 18, "tokens": 6_000},
+    }
+    counts = {"self_solve": 10, "rewrite": 18, "reference": 20}
+    matched = {"rows": 28, "nll": 0.5, "reference_nll": 0.6, "difference": -0.1, "interval": [-0.2, -0.05]}
+    write_build(
+        tmp_path / "gap", "mind_the_gap", 28 / 48, samples=48, rows=48, counts=counts, attempts=attempts,
+        tokens_written=10_000, nll_matched=matched,
+    )  # fmt: skip
+    rewriter = {"variant": "full", "group_size": 10, "stage_one": {"rollouts": 480, "tokens": 50_000}}
+    rewrites = {"rewrite": {"written": 48, "passed": 30, "tokens": 9_000}}
+    write_build(
+        tmp_path / "agent", "agent", 0.6, samples=48, attempts=rewrites, tokens_written=9_000, rewriter=rewriter
+    )
+    trained = {"rows": 48, "tokens": 20_000}
+    write_training(tmp_path / "sft-agent", "agent", [1.0], variant="full", group_size=10, data=trained)
+    page = write_report([tmp_path], tmp_path / "out").read_text()
+    assert "| Mind the Gap | gap | meta-llama/Llama-3.2-3B-Instruct | 48 | 58.3 | 10/48 | 18/38 |" in page
+    assert "| written, at matched length | 28 | 0.500 | 0.600 | -0.100 | -0.200 to -0.050 |" in page
+    assert "| Mind the Gap | gap | 48 | 0 | 86 | 1.8 | 10,000 | – | – |" in page
+    assert "| Rewriting-agent | agent | 48 | 480 | 48 | 11.0 | 9,000 | 129,000 | 70,000 |" in page
