@@ -25,7 +25,7 @@ from rewright.trainer.evaluate.answer_checks import AnswerChecks
 from rewright.trainer.evaluate.benchmarks import Questions, prompt_of, read_questions
 from rewright.trainer.evaluate.drift import measure_drift
 from rewright.trainer.evaluate.folder import RESULTS, SETTINGS, EvaluateFolder, JsonLines, read_results
-from rewright.trainer.evaluate.likelihood import likelihood_result, option_likelihoods
+from rewright.trainer.evaluate.likelihood import chosen, likelihood_result, option_likelihoods
 from rewright.trainer.evaluate.stated import GRADING
 from rewright.trainer.evaluate.table import as_markdown
 from rewright.trainer.generation.base import Decoding
@@ -160,6 +160,7 @@ def _likelihood(
 ) -> dict[str, Any]:
     """By benchmark, what is more likely than the other options. Empty where no question has options."""
     with_options = [question for question in questions.asked if question.options is not None]
+    by_id = {question.id: question for question in with_options}
     with JsonLines(folder.likelihoods) as rows:
         missing = [question for question in with_options if question.id not in rows.rows]
         if missing:
@@ -167,7 +168,8 @@ def _likelihood(
             bar = ProgressBar(len(with_options), unit="likelihoods", done=len(with_options) - len(missing))
             with bar:
                 for some in option_likelihoods(missing, backbone=recipe.backbone, adapter=adapter, rendering=rendering):
-                    rows.append(some)
+                    rows.append(row | {"benchmark": by_id[row["id"]].benchmark, "right": chosen(row, by_id[row["id"]])}
+                                for row in some)  # fmt: skip
                     bar.advance(len(some))
         by_benchmark: dict[str, list[Any]] = defaultdict(list)
         for question in with_options:

@@ -10,7 +10,7 @@ Not covered: ablations and success-only runs, which Tables 3 to 5 have.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,13 +40,9 @@ class Key(NamedTuple):
 def claims(runs: Runs) -> str:
     """One table a backbone, and the headline over all of them."""
     asked, measured = _on_the_same_questions(runs.evaluations)
-    by_key: dict[Key, list[Verdicts]] = defaultdict(list)
-    for run in measured:
-        verdicts = verdicts_of(run)
-        if verdicts is not None:
-            by_key[Key(run.backbone, run.method, run.group_size)].append(verdicts)
+    by_key, likely = _by_key(measured, verdicts_of), _by_key(measured, likelihoods_of)
     backbones = [name for name in runs.backbones() if Key(name, "base") in by_key]
-    parts = [part for name in backbones if (part := _of_backbone(name, by_key))]
+    parts = [part for name in backbones if (part := _of_backbone(name, by_key, likely))]
     if not parts:
         return _MISSING
     other = [run.folder.name for run in asked if run not in measured]
@@ -63,6 +59,23 @@ def _on_the_same_questions(evaluations: Sequence[Run]) -> tuple[list[Run], list[
 
 def _asked(run: Run) -> tuple[str, str]:
     return str(run.content["questions"]["sha256"]), str(run.content.get("grading"))
+
+
+def _by_key(runs: Sequence[Run], read: Callable[[Run], Verdicts | None]) -> dict[Key, list[Verdicts]]:
+    by_key: dict[Key, list[Verdicts]] = defaultdict(list)
+    for run in runs:
+        if (verdicts := read(run)) is not None:
+            by_key[Key(run.backbone, run.method, run.group_size)].append(verdicts)
+    return by_key
+
+
+def likelihoods_of(run: Run) -> Verdicts | None:
+    """Of an evaluation's folder, which option's letter was likeliest; None where that was not measured."""
+    file = run.folder / "likelihoods.jsonl"
+    rows = _rows(file) if file.is_file() else {}
+    right = {name: (str(row["benchmark"]), row["right"]) for name, row in rows.items()}
+    known = {name: (benchmark, of["letters"]) for name, (benchmark, of) in right.items() if isinstance(of, dict)}
+    return {name: (benchmark, bool(is_)) for name, (benchmark, is_) in known.items() if is_ is not None} or None
 
 
 def verdicts_of(run: Run) -> Verdicts | None:
@@ -86,7 +99,9 @@ def _rows(file: Path) -> dict[str, dict[str, object]]:
         raise RunFolderError(f"{file} cannot be read: {error}") from None
 
 
-def _of_backbone(backbone: str, by_key: Mapping[Key, list[Verdicts]]) -> str | None:
+def _of_backbone(
+    backbone: str, by_key: Mapping[Key, list[Verdicts]], likely: Mapping[Key, list[Verdicts]]
+) -> str | None:
     base = Key(backbone, "base")
     mine = sorted((key for key in by_key if key.backbone == backbone and key != base), key=_order)
     if not mine:
@@ -100,14 +115,25 @@ def _of_backbone(backbone: str, by_key: Mapping[Key, list[Verdicts]]) -> str | N
             quantities[f"{key} up, {other}"] = _difference(_up(key, base), _up(other, base))
             quantities[f"{key} down, {other}"] = _difference(_down(key, base), _down(other, base))
     found = intervals(measured.right, quantities, math=MATH, general=GENERAL)
-    head = ["method", "seeds", "Math↑ %", "Gen↓ %"]
+    by_likelihood = _by_likelihood([base, *mine], likely)
+    head = ["method", "seeds", "Math↑ %", "Gen↓ %", "Gen↓ % by likelihood"]
     head += [f"{quantity} − {NAMES[other.method]}" for other in others for quantity in ("Math↑", "Gen↓")]
     rows = []
     for key in mine:
-        cells = [found[f"{key} up"], found[f"{key} down"]]
+        cells = [found[f"{key} up"], found[f"{key} down"], by_likelihood.get(f"{key} down", _NONE)]
         cells += [found.get(f"{key} {which}, {o}", _NONE) for o in others for which in ("up", "down")]
         rows.append([key.name, str(len(by_key[key])), *map(written, cells)])
     return f"Backbone {backbone}\n\n{markdown_table(head, rows)}\n\n{_over(measured)}"
+
+
+def _by_likelihood(keys: Sequence[Key], likely: Mapping[Key, list[Verdicts]]) -> dict[str, Interval]:
+    """Gen↓ where the likeliest letter is the answer: no format to keep, and nothing to cut off."""
+    base, *mine = (key for key in keys if key in likely) if keys[0] in likely else (keys[0],)
+    if not mine:
+        return {}
+    measured = aligned({key: likely[key] for key in (base, *mine)})
+    quantities = {f"{key} down": _down(key, base) for key in mine}
+    return intervals(measured.right, quantities, math=MATH, general=GENERAL)
 
 
 def _headline(backbones: list[str], by_key: Mapping[Key, list[Verdicts]]) -> list[str]:

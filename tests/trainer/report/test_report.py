@@ -179,12 +179,16 @@ def test_claims_are_paired_and_seeds_are_one_method(runs):
     base = json.loads((runs / "e-base" / "results.json").read_text())["benchmarks"]
     write_evaluation(runs / "e-sft-2", "sft", 3, base=base)
     write_evaluation(runs / "e-sdft", "sdft", 4, base=base)
+    for name, right in (("e-base", 8), ("e-sft", 4), ("e-sft-2", 6)):
+        rows = [{"id": str(n), "benchmark": "MMLU", "right": {"letters": n < right}} for n in range(10)]
+        (runs / name / "likelihoods.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = claims(runs)
     rows = {
         line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in said.splitlines() if "|" in line
     }
     assert rows["SFT"][1] == "2" and rows["SFT"][2].startswith("+0.0 (")  # 5 and 3 against 4 of 10
     assert rows["Rewriting-agent (K = 10)"][2].startswith("+50.0 (") and rows["SDFT"][2].startswith("+0.0")
+    assert rows["SFT"][4].startswith("+37.5 (") and rows["SDFT"][4] == "–"  # 5 on average against 8
     assert "− SFT" in said and "− SDFT" in said and "over the 20 questions" in said
     assert "Gen↓ of SFT minus that of the agent is +50.0 " in said and "+12.35 over its three backbones" in said
 
