@@ -35,7 +35,7 @@ TRAINERS := build/trainers
 
 .PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
   check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
-  bench-judge bench-verify soak-verify bench-serving \
+  bench-likelihood bench-judge bench-verify soak-verify bench-serving \
   soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
 
 demo: $(SERVING)          ## score examples/groups.json on the embedded models and show every component
@@ -130,6 +130,9 @@ build/llama-factory:
 
 bench-nll: $(STAMP) $(LM_EVAL)  ## nll of 72 real candidates by every way there is, in one table; vLLM where it is installed
 	$(PY) tests/bench/nll.py --lm-eval-python $(LM_EVAL) $$(test -x $(VLLM) && echo --vllm-python $(VLLM))
+
+bench-likelihood: $(STAMP) $(LM_EVAL)  ## the options that 200 questions' likelihoods choose, beside lm-eval's own tasks
+	$(PY) tests/bench/likelihood.py --lm-eval-python $(LM_EVAL)
 
 bench-nll-vllm: $(VLLM) bench-nll  ## the same, with vLLM's CPU build installed first
 

@@ -11,6 +11,7 @@ from typing import Any
 from rewright.trainer.build.card import dataset_card, write_card_plots
 from rewright.trainer.build.folder import BuildFolder
 from rewright.trainer.build.formats import hub_features, rows_of, write_jsonl, write_llama_factory, write_parquet
+from rewright.trainer.build.matched import nll_at_matched_length
 from rewright.trainer.build.numbers import mean, numbers_of
 
 DIVERSITY_TEXTS = 64
@@ -74,6 +75,13 @@ def build_report(rows: Path, facts: Facts) -> dict[str, Any]:
         "reference_nll": everything.reference_nll_by_origin(),
         "nll_mean": mean(v for v, o in zip(everything.nll, everything.origins, strict=True) if o in kept),
         "reference_nll_mean": mean(everything.reference_nll),
+        "nll_matched": nll_at_matched_length(
+            everything.nll,
+            everything.length,
+            everything.reference_nll,
+            everything.reference_length,
+            [origin != "reference" for origin in everything.origins],
+        ),
         "diversity": facts.diversity,
         "left_out": facts.left_out,
         "seconds": seconds,

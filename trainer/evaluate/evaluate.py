@@ -25,6 +25,7 @@ from rewright.trainer.evaluate.answer_checks import AnswerChecks
 from rewright.trainer.evaluate.benchmarks import Questions, prompt_of, read_questions
 from rewright.trainer.evaluate.drift import measure_drift
 from rewright.trainer.evaluate.folder import RESULTS, SETTINGS, EvaluateFolder, JsonLines, read_results
+from rewright.trainer.evaluate.likelihood import chosen, likelihood_result, option_likelihoods
 from rewright.trainer.evaluate.stated import GRADING
 from rewright.trainer.evaluate.table import as_markdown
 from rewright.trainer.generation.base import Decoding
@@ -80,6 +81,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
             with JsonLines(folder.generations) as generations, JsonLines(folder.verdicts) as verdicts:
                 _answer(_Run(recipe, client, questions, texts, rendering), generations, verdicts)
                 results = _results(questions, generations, verdicts)
+            likelihood = _likelihood(recipe, folder, questions, rendering)
             base_answers = _base_answers(recipe, questions, texts) if base is not None else []
             summary: dict[str, Any] = {
                 "kind": "evaluation",
@@ -96,6 +98,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
                 "verifier": verifier,
                 "benchmarks": results,
                 "averages": averages(results),
+                "likelihood": likelihood,
                 "against_base": against_base(results, base["benchmarks"]) if base is not None else None,
                 "drift": _drift(recipe, base_answers, rendering) if base_answers else None,
             }
@@ -150,6 +153,28 @@ def _results(questions: Questions, generations: JsonLines, verdicts: JsonLines) 
     for question in questions.asked:
         rows[question.benchmark].append(generations.rows[question.id] | verdicts.rows[question.id])
     return {name: benchmark_result(some) for name, some in rows.items()}
+
+
+def _likelihood(
+    recipe: EvaluateRecipe, folder: EvaluateFolder, questions: Questions, rendering: Rendering
+) -> dict[str, Any]:
+    """By benchmark, what is more likely than the other options. Empty where no question has options."""
+    with_options = [question for question in questions.asked if question.options is not None]
+    by_id = {question.id: question for question in with_options}
+    with JsonLines(folder.likelihoods) as rows:
+        missing = [question for question in with_options if question.id not in rows.rows]
+        if missing:
+            adapter = Path(recipe.adapter).expanduser() if recipe.adapter is not None else None
+            bar = ProgressBar(len(with_options), unit="likelihoods", done=len(with_options) - len(missing))
+            with bar:
+                for some in option_likelihoods(missing, backbone=recipe.backbone, adapter=adapter, rendering=rendering):
+                    rows.append(row | {"benchmark": by_id[row["id"]].benchmark, "right": chosen(row, by_id[row["id"]])}
+                                for row in some)  # fmt: skip
+                    bar.advance(len(some))
+        by_benchmark: dict[str, list[Any]] = defaultdict(list)
+        for question in with_options:
+            by_benchmark[question.benchmark].append((rows.rows[question.id], question))
+    return {name: likelihood_result(some) for name, some in by_benchmark.items()}
 
 
 def _settings(

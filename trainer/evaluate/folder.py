@@ -1,7 +1,8 @@
 """The folder of one evaluation: settings, every generation, every verdict, and the numbers made of them.
 
     settings.json       what the numbers depend on      generations.jsonl   every answer as it was written
-    results.json, .md   the numbers                     verdicts.jsonl      what the verifier said of each
+    results.json, .md   the numbers                     verdicts.jsonl      how each was graded
+    likelihoods.jsonl   of each question's options
 
 Promises: a folder goes on with the evaluation that it was made for and with no other, one process at a time;
 generations and verdicts are written once, whole, and never again; results come last.
@@ -28,6 +29,7 @@ class EvaluateFolder(ClaimedFolder):
         super().__init__(path)
         self.generations = path / "generations.jsonl"
         self.verdicts = path / "verdicts.jsonl"
+        self.likelihoods = path / "likelihoods.jsonl"
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Raises `RunFolderError` where it holds an evaluation of other settings."""

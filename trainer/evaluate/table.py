@@ -25,6 +25,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
             f"| {name} | {percent(r['accuracy'])} | {percent(low)} to {percent(high)} | {r['correct']} | {wrong} "
             f"| {r['unstated']} | {r['unstated_cut_off']} | {failed} | {r['cut_off']} | {r['mean_tokens']:.0f} |"
         )
+    lines += _likelihood(summary["likelihood"])
     averages = summary["averages"]
     lines.append("")
     for name in ("MathAvg", "GeneralAvg"):
@@ -42,3 +43,22 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
             f"words {drift['nll_drift']:+.4f}, over {drift['tokens']} tokens of {drift['prompts']} general answers"
         )
     return "\n".join(lines) + "\n"
+
+
+def _likelihood(likelihood: Mapping[str, Any]) -> list[str]:
+    if not likelihood:
+        return []
+    lines = [
+        "",
+        "The likeliest option, nothing written (as lm-eval's acc and acc_norm):",
+        "",
+        "| benchmark | letters, acc | texts, acc | texts, acc_norm | questions |",
+        "|---|---|---|---|---:|",
+    ]
+    for name, r in likelihood.items():
+        cells = [
+            f"{percent(one['accuracy'])} ({percent(one['interval'][0])} to {percent(one['interval'][1])})"
+            for one in (r["letters"], r["texts"], r["texts_norm"])
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} | {r['letters']['questions']} |")
+    return lines

@@ -30,9 +30,25 @@ def lora_rank(adapter: Path) -> int:
 
 
 def rewriter_of(adapter: Path | None) -> dict[str, Any] | None:
-    """The variant of a rewriter's reward and its K; None without a rewriter, or for one from elsewhere."""
+    """The variant of a rewriter's reward, its K, and what its training cost (None where its run's state is not beside
+    the adapter); None without a rewriter, or for one from elsewhere."""
     file = adapter / "recipe.yaml" if adapter is not None else None
-    if file is None or not file.is_file():
+    if adapter is None or file is None or not file.is_file():
         return None
     recipe = load_recipe(file)
-    return {"variant": recipe.reward.variant, "group_size": recipe.training.group_size}
+    rollouts = recipe.training.prompts_per_step * recipe.training.group_size
+    return {
+        "variant": recipe.reward.variant,
+        "group_size": recipe.training.group_size,
+        "stage_one": _stage_one(adapter.parent / "trainer_state.json", rollouts),
+    }
+
+
+def _stage_one(state: Path, rollouts_per_step: int) -> dict[str, int] | None:
+    """Rollouts of Stage I, and their tokens with their prompts'."""
+    try:
+        content = json.loads(state.read_text(encoding="utf-8"))
+        tokens = [row["num_tokens"] for row in content["log_history"] if "num_tokens" in row]
+        return {"rollouts": int(content["global_step"]) * rollouts_per_step, "tokens": int(tokens[-1])}
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None

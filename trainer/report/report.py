@@ -10,7 +10,8 @@ from pathlib import Path
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.report import paper_numbers as paper
 from rewright.trainer.report.runs import Run, Runs, find_runs
-from rewright.trainer.report.tables import METHOD_ORDER, NAMES, TABLES
+from rewright.trainer.report.tables import TABLES
+from rewright.trainer.report.words import METHOD_ORDER, NAMES
 from rewright.trainer.runs.loss_curve import draw_curves
 
 FILE = "report.md"

@@ -8,27 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rewright.trainer.report import paper_numbers as paper
+from rewright.trainer.report.claims import claims
+from rewright.trainer.report.cost import cost_table
 from rewright.trainer.report.runs import Run, Runs
+from rewright.trainer.report.words import METHOD_ORDER, NAMES, markdown_table
 from rewright.trainer.runs.number_format import number, percent
 
-NAMES = {
-    "base": "base",
-    "sft": "SFT",
-    "sdft": "SDFT",
-    "mind_the_gap": "Mind the Gap",
-    "mind_the_gap_guided": "Mind the Gap, guided",
-    "agent": "Rewriting-agent",
-    "select": "best of K",
-    "other": "other data",
-    "full": "full",
-    "no_dist": "without r_dist",
-    "no_div": "without r_div",
-    "task_only": "task only",
-    "soft": "soft shaping",
-    "success_only": "success only",
-    "fallback": "with fallback",
-}
-METHOD_ORDER = (*paper.METHODS, "mind_the_gap_guided", "select", "other")
 _MISSING = "No runs for this table."
 
 
@@ -46,7 +31,7 @@ def table_1(runs: Runs) -> str:
                 values = [f"{printed.math:.2f}", up, f"{printed.general:.2f}", down, f"{printed.overall:.2f}", ""]
                 rows.append([NAMES[method], f"paper, Table 1, {name}", *values])
         head = ["method", "run", "MathAvg", "Math↑ %", "GeneralAvg", "Gen↓ %", "OverallAvg", "KL from base, nats/token"]
-        parts.append(f"Backbone {backbone}\n\n{_table(head, rows)}\n\n{_over(mine)}")
+        parts.append(f"Backbone {backbone}\n\n{markdown_table(head, rows)}\n\n{_over(mine)}")
     return "\n\n".join(parts) or _MISSING
 
 
@@ -58,10 +43,22 @@ def table_2(runs: Runs) -> str:
     rows = []
     for run in mine:
         said = run.content
-        rows.append([*_named(run, mine), run.backbone, str(said["samples"]), percent(said["yield"])])
+        apart = _yields(said["counts"], said["samples"])
+        rows.append([*_named(run, mine), run.backbone, str(said["samples"]), percent(said["yield"]), *apart])
     for method, printed in paper.TABLE_2.items():
-        rows += [[NAMES[method], "paper, Table 2", name, "50000", f"{share:.2f}"] for name, share in printed.items()]
-    return _table(["method", "run", "backbone", "problems", "yield %"], rows)
+        for name, share in printed.items():
+            rows.append([NAMES[method], "paper, Table 2", name, "50000", f"{share:.2f}", "", ""])
+    head = ["method", "run", "backbone", "problems", "yield %", "self-solved", "rewritten, of the rest"]
+    return markdown_table(head, rows)
+
+
+def _yields(counts: dict[str, int], samples: int) -> list[str]:
+    """Self-solves, and rewrites (guided ones, too) of the problems that were not solved: counted together, a backbone
+    that can solve much looks like a good rewriter."""
+    solved = counts.get("self_solve", 0)
+    rewritten = counts.get("rewrite", 0) + counts.get("guided_solve", 0)
+    rest = samples - solved
+    return [f"{solved}/{samples}" if solved else "–", f"{rewritten}/{rest}" if rest else "–"]
 
 
 def nll_table(runs: Runs) -> str:
@@ -71,9 +68,15 @@ def nll_table(runs: Runs) -> str:
         content = run.content
         for origin, count in content["counts"].items():
             nll, reference = content["nll"].get(origin), content["reference_nll"].get(origin)
-            rows.append([*_named(run, runs.builds), origin, str(count), _nats(nll), _nats(reference)])
+            rows.append([*_named(run, runs.builds), origin, str(count), _nats(nll), _nats(reference), "", ""])
         before_after = [_nats(content.get(key)) for key in ("nll_mean", "reference_nll_mean")]
-        rows.append([*_named(run, runs.builds), "all", str(content["rows"]), *before_after])
+        rows.append([*_named(run, runs.builds), "all", str(content["rows"]), *before_after, "", ""])
+        if (matched := content.get("nll_matched")) is not None:
+            low, high = (f"{end:+.3f}" for end in matched["interval"] or (float("nan"), float("nan")))
+            values = [_nats(matched["nll"]), _nats(matched["reference_nll"])]
+            difference = [f"{matched['difference']:+.3f}", f"{low} to {high}"]
+            name = [*_named(run, runs.builds), "written, at matched length"]
+            rows.append([*name, str(matched["rows"]), *values, *difference])
     if not rows:
         return _MISSING
     case = ", ".join(f"{name} {value:.2f}" for name, value in paper.CASE_STUDY.items())
@@ -84,8 +87,12 @@ def nll_table(runs: Runs) -> str:
         "rows",
         "NLL of what is trained on",
         "NLL of the same rows' references",
+        "difference",
+        "95 % interval",
     ]
-    return f"{_table(head, rows)}\n\nThe paper gives one problem's losses (appendix F): {case}."
+    said = f"The paper gives one problem's losses (appendix F): {case}."
+    matched = "At matched length, what was written is compared with references of any row in the same bin of length."
+    return f"{markdown_table(head, rows)}\n\n{said} {matched}"
 
 
 def table_3(runs: Runs) -> str:
@@ -111,7 +118,7 @@ def table_4(runs: Runs) -> str:
     for key, printed in paper.TABLE_4.items():
         values = [str(printed.rows), f"{printed.math:.2f}", f"{printed.general:.2f}"]
         rows.append([NAMES[key], f"paper, Table 4, {paper.LLAMA_3B}", *values])
-    return _table(["construction", "run", "rows", "MathAvg", "GeneralAvg"], rows)
+    return markdown_table(["construction", "run", "rows", "MathAvg", "GeneralAvg"], rows)
 
 
 def table_6(runs: Runs) -> str:
@@ -124,7 +131,7 @@ def table_6(runs: Runs) -> str:
     for name in names:
         for method, values in paper.TABLE_6[name].items():
             rows.append([f"{NAMES[method]}, {name}", "paper, Table 6", *(f"{value:.2f}" for value in values)])
-    return _table(["model", "run", *paper.BENCHMARKS], rows)
+    return markdown_table(["model", "run", *paper.BENCHMARKS], rows)
 
 
 def table_7(runs: Runs) -> str:
@@ -135,13 +142,15 @@ def table_7(runs: Runs) -> str:
     rows = [[_variant(run), run.folder.name, *_by_benchmark(run)] for run in mine]
     for key, values in paper.TABLE_7.items():
         rows.append([NAMES[key], f"paper, Table 7, {paper.LLAMA_3B}", *(f"{value:.2f}" for value in values)])
-    return _table(["variant", "run", *paper.BENCHMARKS], rows)
+    return markdown_table(["variant", "run", *paper.BENCHMARKS], rows)
 
 
 TABLES: tuple[tuple[str, Callable[[Runs], str]], ...] = (
     ("Table 1: main results", table_1),
+    ("What was gained and lost, and by how much methods differ", claims),
     ("Table 2: task-consistency yield", table_2),
     ("NLL under π0 of what SFT trains on", nll_table),
+    ("What each method cost", cost_table),
     ("Table 3: reward ablation", table_3),
     ("Table 4: fallback against success only", table_4),
     ("Table 5: hard gate against soft shaping", table_5),
@@ -160,7 +169,7 @@ def _ablation(runs: Runs, printed: dict[str, paper.Ablation], table: str) -> str
             rows.append([NAMES[variant], run.folder.name, *_math_and_general(run), percent(run.origin.get("yield"))])
         values = [f"{p.math:.2f}", f"{p.general:.2f}", f"{p.task_yield:.2f}"]
         rows.append([NAMES[variant], f"paper, {table}, {paper.LLAMA_3B}", *values])
-    return _table(["variant", "run", "MathAvg", "GeneralAvg", "yield %"], rows)
+    return markdown_table(["variant", "run", "MathAvg", "GeneralAvg", "yield %"], rows)
 
 
 def _by_method(runs: Any) -> list[Run]:
@@ -231,8 +240,3 @@ def _over(runs: Sequence[Run]) -> str:
 
 def _nats(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

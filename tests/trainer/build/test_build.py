@@ -157,11 +157,16 @@ def test_a_rewriter_brings_its_own_prompt_and_its_report_says_what_it_was_traine
     get_peft_model(AutoModelForCausalLM.from_pretrained(parts["model"]), config).save_pretrained(adapter)
     own = {"name": "own", "text": "Say it anew: {{problem}} {{solution}}"}
     (adapter / "rendering.json").write_text(json.dumps({"args": {}, "date": "2025-01-01", "prompt": own}))
-    stage_one = {"corpus": {"sources": [{"path": "p.jsonl"}]}, "training": {"group_size": 4, "micro_batch": 4}}
+    stage_one = {
+        "corpus": {"sources": [{"path": "p.jsonl"}]},
+        "training": {"group_size": 4, "micro_batch": 4, "prompts_per_step": 2},
+    }
+    state = {"global_step": 3, "log_history": [{"num_tokens": 50.0}, {"num_tokens": 120.0}, {"train_loss": 1.0}]}
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state))
     (adapter / "recipe.yaml").write_text(json.dumps(stage_one | {"reward": {"variant": "no_div"}}))
     dataset = run_build(recipe(method="agent", adapter=str(adapter)))
     report = report_of(dataset)
-    assert report["rewriter"] == {"variant": "no_div", "group_size": 4}
+    assert report["rewriter"] == {"variant": "no_div", "group_size": 4, "stage_one": {"rollouts": 24, "tokens": 120}}
     assert report["provenance"]["prompts"]["rewrite"]["name"] == "own"
     assert {row["provenance"]["adapter"] for row in rows_in(dataset)} == {report["provenance"]["adapter"]}
 

@@ -203,6 +203,9 @@ def test_options_are_graded_by_what_is_stated_and_nothing_stated_is_not_wrong(pa
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert command({**parts, "data": data}, tmp_path / "run") == 0
     assert results(tmp_path / "run")["benchmarks"]["MMLU"]["verdicts"] == {"correct": 2, "wrong": 1}
+    likelihood = results(tmp_path / "run")["likelihood"]["MMLU"]
+    assert {kind: each["questions"] for kind, each in likelihood.items()} == {"letters": 3, "texts": 3, "texts_norm": 3}
+    assert "texts, acc_norm" in (tmp_path / "run" / "results.md").read_text()
     silent = taught(tmp_path / "silent", "yes, so the sum is 42")
     assert command({**parts, "model": silent, "data": data}, tmp_path / "silent-run") == 0
     r = results(tmp_path / "silent-run")["benchmarks"]["MMLU"]

@@ -37,6 +37,14 @@ def write_evaluation(folder, method, correct, *, base=None, code=None, **more):
     }
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(content))
+    for name in ("verdicts", "generations"):
+        (folder / f"{name}.jsonl").write_text(
+            "".join(
+                json.dumps(row | {"id": f"{benchmark}-{n}", "benchmark": benchmark}) + "\n"
+                for benchmark in results
+                for n, row in enumerate(rows)
+            )
+        )
     return results
 
 
@@ -105,9 +113,9 @@ def test_every_table_has_our_runs_and_the_papers_like(runs, tmp_path):
     ]
     assert "Mistral" not in one and "Rewriting-agent (K = 5)" in one
     two = section(text, "Table 2")
-    assert row(two, "SDFT", "b-sdft")[-1] == "60.0"
-    assert row(two, "SDFT", "paper, Table 2", "Llama-3.2-3B-Instruct")[-1] == "66.33"
-    assert row(section(text, "NLL under"), "SDFT", "b-sdft", "rewrite")[-3:] == ["30", "0.432", "0.800"]
+    assert row(two, "SDFT", "b-sdft")[-3:] == ["60.0", "–", "30/40"]
+    assert row(two, "SDFT", "paper, Table 2", "Llama-3.2-3B-Instruct")[-3] == "66.33"
+    assert row(section(text, "NLL under"), "SDFT", "b-sdft", "rewrite")[3:6] == ["30", "0.432", "0.800"]
     assert row(section(text, "Table 3"), "without r_dist", "e-dist")[2].startswith("20.0 ±")
     assert row(section(text, "Table 3"), "task only", "paper, Table 3, Llama-3.2-3B-Instruct")[-1] == "78.25"
     assert row(section(text, "Table 4"), "success only", "e-success")[2] == "40"
@@ -160,3 +168,60 @@ def test_the_papers_tables_agree_but_for_the_disagreements_that_are_named():
                 if abs(mean - said) > 0.02:
                     differing.append((backbone, method, name))
     assert differing == [(paper.LLAMA_3B, "agent", "general"), (paper.MISTRAL_7B, "sft", "math")]
+
+
+def claims(runs):
+    page = write_report([runs], runs / "out").read_text()
+    return page.partition("## What was gained and lost")[2].partition("\n## ")[0]
+
+
+def test_claims_are_paired_and_seeds_are_one_method(runs):
+    base = json.loads((runs / "e-base" / "results.json").read_text())["benchmarks"]
+    write_evaluation(runs / "e-sft-2", "sft", 3, base=base)
+    write_evaluation(runs / "e-sdft", "sdft", 4, base=base)
+    for name, right in (("e-base", 8), ("e-sft", 4), ("e-sft-2", 6)):
+        rows = [{"id": str(n), "benchmark": "MMLU", "right": {"letters": n < right}} for n in range(10)]
+        (runs / name / "likelihoods.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = claims(runs)
+    rows = {
+        line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in said.splitlines() if "|" in line
+    }
+    assert rows["SFT"][1] == "2" and rows["SFT"][2].startswith("+0.0 (")  # 5 and 3 against 4 of 10
+    assert rows["Rewriting-agent (K = 10)"][2].startswith("+50.0 (") and rows["SDFT"][2].startswith("+0.0")
+    assert rows["SFT"][4].startswith("+37.5 (") and rows["SDFT"][4] == "–"  # 5 on average against 8
+    assert "− SFT" in said and "− SDFT" in said and "over the 20 questions" in said
+    assert "Gen↓ of SFT minus that of the agent is +50.0 " in said and "+12.35 over its three backbones" in said
+
+
+def test_runs_that_were_asked_or_graded_otherwise_are_not_compared(runs):
+    file = runs / "e-sft" / "results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"grading": "other"}))
+    said = claims(runs)
+    assert "left out: e-sft." in said and "| SFT |" not in said and "Headline" not in said
+    (runs / "e-base" / "verdicts.jsonl").unlink()
+    assert "No runs for this table" in claims(runs)
+
+
+def test_yields_are_told_apart_and_the_cost_is_a_line_of_equal_rollouts(tmp_path):
+    attempts = {
+        "self_solve": {"written": 48, "passed": 10, "tokens": 4_000},
+        "rewrite": {"written": 38, "passed": 18, "tokens": 6_000},
+    }
+    counts = {"self_solve": 10, "rewrite": 18, "reference": 20}
+    matched = {"rows": 28, "nll": 0.5, "reference_nll": 0.6, "difference": -0.1, "interval": [-0.2, -0.05]}
+    write_build(
+        tmp_path / "gap", "mind_the_gap", 28 / 48, samples=48, rows=48, counts=counts, attempts=attempts,
+        tokens_written=10_000, nll_matched=matched,
+    )  # fmt: skip
+    rewriter = {"variant": "full", "group_size": 10, "stage_one": {"rollouts": 480, "tokens": 50_000}}
+    rewrites = {"rewrite": {"written": 48, "passed": 30, "tokens": 9_000}}
+    write_build(
+        tmp_path / "agent", "agent", 0.6, samples=48, attempts=rewrites, tokens_written=9_000, rewriter=rewriter
+    )
+    trained = {"rows": 48, "tokens": 20_000}
+    write_training(tmp_path / "sft-agent", "agent", [1.0], variant="full", group_size=10, data=trained)
+    page = write_report([tmp_path], tmp_path / "out").read_text()
+    assert "| Mind the Gap | gap | meta-llama/Llama-3.2-3B-Instruct | 48 | 58.3 | 10/48 | 18/38 |" in page
+    assert "| written, at matched length | 28 | 0.500 | 0.600 | -0.100 | -0.200 to -0.050 |" in page
+    assert "| Mind the Gap | gap | 48 | 0 | 86 | 1.8 | 10,000 | – | – |" in page
+    assert "| Rewriting-agent | agent | 48 | 480 | 48 | 11.0 | 9,000 | 129,000 | 70,000 |" in page
