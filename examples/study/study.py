@@ -13,6 +13,7 @@ after each seed.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "study")
     parser.add_argument("--until", choices=("model", "go"), help="stop after this step")
     options = parser.parse_args()
+    # What is under way ends with it: the service above all.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     model = pretrain(options.folder / "model", steps=STEPS, seed=PRETRAINING_SEED)
     if options.until == "model":
