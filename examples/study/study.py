@@ -6,8 +6,8 @@
     else there is nothing to learn from; 3. for each seed, `rewright pipeline` on the recipe: Stage I, data sets, SFT,
     evaluation; 4. tables with paired intervals.
 
-Whatever is done is found done: the same command goes on after a kill. `FOLDER/FORM/results.md` and `.json` are written
-after each seed.
+Whatever is done is found done: the same command goes on after a kill. `FOLDER/FORM/results.md`, `.json` and `.png` are
+written after each seed.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 import yaml
 
 from examples.service_process import QUIET, running_service
+from examples.study.figure import draw
 from examples.study.measures import spread
 from examples.study.pretrain import STEPS, pretrain
 from examples.study.tables import write_results
@@ -69,7 +70,9 @@ def main() -> int:
             work = options.folder / options.form / f"seed-{seed}"
             run_seed(work, options.form, model, url, seed=seed)
             works.append(work)
-            print(write_results(works, client, options.folder / options.form).read_text(encoding="utf-8"), flush=True)
+            form = options.folder / options.form
+            print(write_results(works, client, form).read_text(encoding="utf-8"), flush=True)
+            draw(form / "results.json", form / "results.png")
     print(f"{time.monotonic() - began:.0f} s in all")
     return 0
 

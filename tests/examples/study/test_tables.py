@@ -5,6 +5,7 @@ import json
 import pytest
 
 from examples.study import tables
+from examples.study.figure import draw
 from examples.study.measures import Likelihoods, difference, shape, verdicts
 from rewright.clients.wire import NllScored
 
@@ -82,6 +83,8 @@ def test_seeds_are_reported_each_and_together_and_only_what_was_measured_is_pred
     assert said["NLL at like length, reference - SDFT"]["difference"][0] == 2.0  # two tokens of each
     assert said["general, SDFT - SFT"]["verdict"] == "held" and said["general, SDFT - SFT"]["difference"][2] == 2
     assert not any("agent" in what for what in said)
+    picture = draw(tmp_path / "results.json", tmp_path / "results.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_likelihoods_are_asked_for_once_and_one_that_failed_is_an_error(tmp_path):
