@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM = false
 unexport PYTHONDONTWRITEBYTECODE
 
 # Idle threads sleep instead of spinning: the demos run several processes on the same cores, as tests do (tests/conftest.py).
-train-demo pipeline-demo: export OMP_WAIT_POLICY = PASSIVE
+train-demo pipeline-demo study study-small: export OMP_WAIT_POLICY = PASSIVE
 
 # Much of the suite waits for servers and processes. A file stays in one process, for its servers are shared inside it.
 SIDE_BY_SIDE := -n 2 --dist loadfile
@@ -33,7 +33,7 @@ LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 TRAINERS := build/trainers
 
-.PHONY: demo train-demo pipeline-demo test test-slow test-vllm test-trainers test-without-torch serve check \
+.PHONY: demo train-demo pipeline-demo study study-small test test-slow test-vllm test-trainers test-without-torch serve check \
   check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
   bench-likelihood bench-judge bench-verify soak-verify bench-serving \
   soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
@@ -46,6 +46,12 @@ train-demo: $(STAMP)      ## Stage I in minutes: service and GRPO trainer as two
 
 pipeline-demo: $(STAMP)   ## Stage I, four datasets, SFT, evaluation, report: the whole experiment, on the embedded model
 	$(PY) examples/pipeline_demo.py
+
+study-small: $(STAMP)      ## the paper's claims in a world where they can be decided, small: one seed, five data sets
+	$(PY) -m examples.study.study small
+
+study: $(STAMP)           ## the same with all methods, variants and K, three seeds: hours on 2 cores
+	$(PY) -m examples.study.study large --seeds 17 18 19
 
 test: $(STAMP)            ## the whole suite; no GPU, no hub
 	$(PY) -m pytest $(SIDE_BY_SIDE)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,8 +49,9 @@ class ProgressLine:
 
 
 @contextmanager
-def running_service() -> Iterator[str]:
-    """Its base URL, once it is ready: port 8000 where that is free, else any.
+def running_service(settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Its base URL, once it is ready: port 8000 where that is free, else any. settings: REWRIGHT_… beside the
+    environment's.
 
     Where it does not come up, or the work with it fails, the end of its log and the log's path are shown.
     """
@@ -61,7 +62,7 @@ def running_service() -> Iterator[str]:
     with open(handle, "wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "rewright.service"],
-            env={**os.environ, **QUIET, **SERVICE, "REWRIGHT_PORT": str(port)},
+            env={**os.environ, **QUIET, **SERVICE, **(settings or {}), "REWRIGHT_PORT": str(port)},
             stdout=out,
             stderr=out,
         )

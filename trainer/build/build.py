@@ -41,6 +41,7 @@ from rewright.trainer.generation.engine import Generator, open_generator
 from rewright.trainer.models.adapter_folder import adapter_sha256, rewriter_of
 from rewright.trainer.models.policy import chat_format, load_tokenizer, locate
 from rewright.trainer.models.rendering_file import Asking, asking_in
+from rewright.trainer.recipes.blocks import RewardRule
 from rewright.trainer.recipes.build import BuildRecipe, Shard
 from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.row_file import RowFile, origins_in
@@ -101,7 +102,7 @@ def build(recipe: BuildRecipe, *, shard: Shard | None = None) -> Path:
     if shard is not None:
         folder = folder.shard(shard.folder)
     with folder.lock():
-        served = check_service(recipe.service.as_reward(recipe.selecting.rule if recipe.selecting else None))
+        served = check_service(recipe.service.as_reward(recipe.rule))
         asking = (asking_in(adapter) if adapter is not None else None) or Asking(rewriting, served.rendering)
         prepared = _prepare(
             recipe, folder, served, asking, solving, adapter=adapter, adapter_hash=adapter_hash, shard=shard
@@ -145,6 +146,7 @@ def _prepare(
         "template": chat.describe(),
         "generation": recipe.generation.model_dump(mode="json") if steps else None,
         **select,
+        **({"reasoning": recipe.rule.reasoning} if recipe.rule.reasoning != "judge" else {}),
         "corpus": {"data_hash": corpus.data_hash, "samples": corpus.size, "block_size": block_size},
         "scorers": _scorers(served),
         "shard": list(shard) if shard is not None else None,
@@ -200,7 +202,8 @@ def _build(prepared: _Prepared, folder: BuildFolder) -> Path:
     ids = (sample.id for sample in prepared.corpus.samples(prepared.part))
     origins = origins_in(folder.rows, ids)
     session = Session()
-    rule = recipe.selecting.rule.rule() if recipe.selecting else None
+    # Unless it says more than the defaults, the service's own are asked for, as builds always did.
+    rule = recipe.rule.rule() if recipe.selecting or recipe.rule != RewardRule() else None
     with (
         open_checks(recipe.service, api_key=api_key(recipe.service.as_reward()), rule=rule) as (checks, loop),
         RowFile(folder.rows) as rows,

@@ -116,6 +116,7 @@ class _Experiment:
             "solve_prompt": self._solve_prompt,
             "generation": _plain(recipe.generation),
             **({"select": _plain(dataset.select or Select())} if dataset.method == "select" else {}),
+            **({"reasoning": recipe.reasoning} if recipe.reasoning != "judge" else {}),
             **({"guided_prompt": self._guided_prompt} if dataset.method == "mind_the_gap_guided" else {}),
         }
         return self._step(

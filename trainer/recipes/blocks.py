@@ -88,13 +88,16 @@ class Lora(Block):
     targets: str | tuple[str, ...] = "all-linear"
 
 
+Reasoning = Literal["judge", "checks", "off"]
+
+
 class RewardRule(Block):
     """How the service makes `total` of the components (eq. 3 and its variants)."""
 
     variant: Literal["full", "no_dist", "no_div", "task_only", "soft"] = "full"
     lambda_dist: float = 1.0
     lambda_div: float = 1.0
-    reasoning: Literal["judge", "checks", "off"] = Field(
+    reasoning: Reasoning = Field(
         "judge", description="Who decides v_rea: the judge; certain checks alone, no model; or nobody."
     )
     weights: dict[str, float] = Field({}, description="Further scorers of the service and what each counts in total.")

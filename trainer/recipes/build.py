@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 
 from rewright.trainer.errors import RecipeError
-from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Prompt, Reward, RewardRule
+from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Prompt, Reasoning, Reward, RewardRule
 from rewright.trainer.recipes.loader import read_recipe
 
 Method = Literal["sft", "sdft", "mind_the_gap", "mind_the_gap_guided", "agent", "select"]
@@ -93,6 +93,9 @@ class BuildRecipe(Block):
     solve_prompt: str = Field("solve-v1", description="How π0 is asked to solve the problem by itself.")
     guided_prompt: str = Field("guided-v1", description="How it is asked to solve it with the reference as a hint.")
     select: Select | None = Field(None, description="method select: K and its rule; absent: the defaults.")
+    reasoning: Reasoning = Field(
+        "judge", description="Who decides v_rea, as in a rule of Stage I; a select.rule that says so itself goes first."
+    )
     service: Service = Service()
     generation: Generation = Generation()
     keeping: BuildKeeping = BuildKeeping()
@@ -114,6 +117,12 @@ class BuildRecipe(Block):
     def selecting(self) -> Select | None:
         """What is chosen among, and how; None for the other methods."""
         return (self.select or Select()) if self.method == "select" else None
+
+    @property
+    def rule(self) -> RewardRule:
+        """What candidates pass and are weighed by."""
+        rule = self.selecting.rule if self.selecting else RewardRule()
+        return rule if "reasoning" in rule.model_fields_set else rule.model_copy(update={"reasoning": self.reasoning})
 
 
 class Shard(NamedTuple):

@@ -66,7 +66,19 @@ def _read(source: str, known: Sequence[str]) -> dict[str, Any]:
         raise RecipeError(f"{source}: cannot read the recipe: {error}") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{source}: a recipe is a mapping of blocks (backbone, corpus, …)")
-    return content
+    try:
+        own: dict[str, Any] = _own(content)
+    except RecursionError:
+        raise RecipeError(f"{source}: a block of the recipe holds itself by an alias; write it out") from None
+    return own
+
+
+def _own(content: Any) -> Any:
+    """A copy in which every place has a block of its own: aliases of one anchor are one object, and to override a key
+    in one of them would change it in all."""
+    if isinstance(content, dict):
+        return {key: _own(value) for key, value in content.items()}
+    return [_own(value) for value in content] if isinstance(content, list) else content
 
 
 def _override(content: dict[str, Any], override: str) -> None:

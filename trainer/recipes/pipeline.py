@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Lora, Prompt, Reward
+from rewright.trainer.recipes.blocks import Backbone, Block, Corpus, Lora, Prompt, Reasoning, Reward
 from rewright.trainer.recipes.build import (
     BuildKeeping,
     BuildRecipe,
@@ -79,6 +79,7 @@ class PipelineRecipe(Block):
     prompt: Prompt = Prompt()
     solve_prompt: str = "solve-v1"
     guided_prompt: str = "guided-v1"
+    reasoning: Reasoning = Field("judge", description="Who decides v_rea in builds; a rewriter's reward says its own.")
     service: Service = Service()
     rewriters: dict[str, Rewriter] = Field(default={}, description="By name; Stage I runs once for each.")
     datasets: dict[str, Dataset] = Field(min_length=1, description="By name; each is built, trained on, evaluated.")
@@ -134,6 +135,7 @@ class PipelineRecipe(Block):
             solve_prompt=self.solve_prompt,
             guided_prompt=self.guided_prompt,
             select=self.datasets[name].select,
+            reasoning=self.reasoning,
             service=self.service,
             generation=self.generation,
             keeping=BuildKeeping(output=str(output)),

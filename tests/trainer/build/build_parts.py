@@ -32,8 +32,8 @@ class TellingVerifier(PlainVerifier):
         return VerifyGroup(id=group.id or "", candidates=items)
 
 
-def telling_scorers(verifier: PlainVerifier | None = None) -> Any:
-    return plain_scorers(verify=verifier or TellingVerifier(), nll=NllByText())
+def telling_scorers(verifier: PlainVerifier | None = None, **replaced: Any) -> Any:
+    return plain_scorers(verify=verifier or TellingVerifier(), nll=NllByText(), **replaced)
 
 
 def write_samples(file: Path, count: int = 40, **changes: Any) -> Path:

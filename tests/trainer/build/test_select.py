@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rewright.trainer.build.rows import Attempt, best
-from rewright.trainer.errors import RecipeError
+from rewright.trainer.errors import RecipeError, ServiceTrouble
 from tests.live_server import serve_app
 from tests.trainer.build.build_parts import rows_in, run_build, telling_scorers, write_build_recipe, write_samples
 from tests.trainer.tiny_run import write_backbone
@@ -95,6 +95,22 @@ def test_a_batch_smaller_than_k_draws_no_candidate_twice(parts, tmp_path):
     for row in rows_in(run_build(recipe)):
         texts = [attempt["text"] for attempt in row["attempts"]]
         assert texts[0:2] != texts[2:4] != texts[4:6]
+
+
+def test_a_service_without_a_judge_builds_by_certain_checks_where_the_recipe_says_so(parts, tmp_path):
+    with serve_app(telling_scorers(judge=None)) as running:
+        here = parts | {"url": running.url}
+        for method, blocks in (("sdft", {}), ("select", {"select": {"k": 2}})):
+            recipe = tmp_path / f"{method}.yaml"
+            write_build_recipe(recipe, output=tmp_path / method, method=method, reasoning="checks", **blocks, **here)
+            dataset = run_build(recipe)
+            assert {a["scores"]["gate"] for row in rows_in(dataset) for a in row["attempts"]} & {"open", "invalid"}
+            assert json.loads((dataset.parent / "build.json").read_text())["settings"]["reasoning"] == "checks"
+        own = {"k": 2, "rule": {"reasoning": "judge"}}
+        for method, blocks in (("sdft", {}), ("select", {"select": own, "reasoning": "checks"})):
+            write_build_recipe(recipe, output=tmp_path / "judged", method=method, **blocks, **here)
+            with pytest.raises(ServiceTrouble, match="needs judge"):
+                run_build(recipe)
 
 
 def attempt(text, total, nll, *, passed=True):

@@ -10,6 +10,7 @@ import yaml
 from rewright.trainer.errors import RecipeError
 from rewright.trainer.recipes.grpo import SHIPPED, Training, load_recipe
 from rewright.trainer.recipes.loader import as_yaml
+from rewright.trainer.recipes.pipeline import load_pipeline_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -115,3 +116,19 @@ def test_comments_say_whose_value_it_is():
     text = (ROOT / "trainer" / "recipes" / "grpo-paper.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["lora"]["r"] == 64
     assert text.count("# paper") > 8 and text.count("# ours") > 8
+
+
+def test_overriding_a_block_changes_no_other_that_shares_its_anchor(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    lora = "&small {r: 8, alpha: 4}"
+    file.write_text(
+        "corpus: {sources: [{path: a.jsonl}]}\nrewriters:\n"
+        f"  one: &one {{lora: {lora}}}\n  two: *one\n  three: {{<<: *one}}\n"
+        "datasets: {sft: {method: sft}}\n",
+        encoding="utf-8",
+    )
+    rewriters = load_pipeline_recipe(file, ["rewriters.one.lora.r=16"]).rewriters
+    assert [rewriters[name].lora.r for name in ("one", "two", "three")] == [16, 8, 8]
+    file.write_text("corpus: &c {sources: [*c]}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="holds itself"):
+        load_recipe(file)
