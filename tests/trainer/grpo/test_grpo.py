@@ -92,6 +92,7 @@ def test_a_run_looks_at_problems_that_it_is_not_trained_on(unbroken):
     assert (unbroken / "best").exists() == ("Kept in `best/`" in (unbroken / "adapter" / "README.md").read_text())
 
 
+@pytest.mark.slow
 def test_the_best_adapter_can_be_used_before_the_run_has_ended(parts, tmp_path):
     from rewright.trainer.models.rewriter import load_rewriter
 

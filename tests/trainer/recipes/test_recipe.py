@@ -10,6 +10,7 @@ import yaml
 from rewright.trainer.errors import RecipeError
 from rewright.trainer.recipes.grpo import SHIPPED, Training, load_recipe
 from rewright.trainer.recipes.loader import as_yaml
+from rewright.trainer.recipes.pipeline import load_pipeline_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -115,3 +116,19 @@ def test_comments_say_whose_value_it_is():
     text = (ROOT / "trainer" / "recipes" / "grpo-paper.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["lora"]["r"] == 64
     assert text.count("# paper") > 8 and text.count("# ours") > 8
+
+
+def test_every_recipe_that_trains_a_rewriter_is_guarded_and_watched():
+    recipes = [load_recipe(name) for name in SHIPPED] + [
+        load_recipe(ROOT / "docs" / "experiments" / "stage-one-gpu.yaml")
+    ]
+    for file in [
+        *(ROOT / "trainer" / "recipes").glob("pipeline-*.yaml"),
+        *(ROOT / "docs" / "experiments").glob("*.yaml"),
+    ]:
+        if yaml.safe_load(file.read_text(encoding="utf-8"))["kind"] == "pipeline":
+            recipes += load_pipeline_recipe(file).rewriters.values()
+    assert len(recipes) > len(SHIPPED) + 4
+    for recipe in recipes:
+        assert recipe.reward.guards.min_length_ratio and recipe.reward.min_std
+        assert recipe.watch.problems and recipe.watch.every <= (recipe.training.max_steps or recipe.watch.every)
