@@ -4,6 +4,7 @@ Promises: a number that could not be had is left out, never 0; every share says 
 Not covered: writing the texts and asking the service (`rewright.trainer.grpo.watch`).
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ BARE_RATIO = 0.2
 """Words and signs, over the reference's; below it a text holds no reasoning to speak of."""
 MOST_BARE = 0.02
 LENGTH_DRIFT = 2.0
+MOST_FAILED = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Look:
     nll, nll_head    mean over texts, nats per token of π0: all tokens, and the first `HEAD`
     length_ratio, copied, repeated    means of the service's signals
     cut_off          of all, ended by the limit
-    kl               of the step's rollouts, as TRL estimates it, nats per token
+    kl, diversity    of the step's rollouts: as TRL estimates it, nats per token; D (eq. 10), which one greedy text a
+                     problem has not
     failed           of all, without a score
     """
 
@@ -51,7 +54,10 @@ def look_from_row(row: Mapping[str, Any]) -> Look:
 def numbers(
     rewards: Sequence[RewardGroup], checked: Sequence[RewardGroup], nlls: Sequence[NllGroup], cut_off: Sequence[bool]
 ) -> dict[str, float]:
-    """One text a group each. checked: the same under the rule that only the certain checks decide the reasoning."""
+    """One text a group each. checked: the same under the rule that only the certain checks decide the reasoning.
+
+    nlls: none where the service has no π0.
+    """
     items = [group.candidates[0] for group in rewards]
     scored = [item for item in items if item.status == "scored"]
     both = [
@@ -79,6 +85,15 @@ def numbers(
 
 def alarms(first: Look, now: Look) -> list[str]:
     """What of this look is no longer as a sound run's, against the run's first."""
+    found = _flaws(first, now)
+    passed = now.values.get("wrongly_passed")
+    if passed:
+        found.append(f"the judge passes {passed:.0%} of the rewrites though certain checks refuse them")
+    return found
+
+
+def _flaws(first: Look, now: Look) -> list[str]:
+    """Alarms that are of the policy, and not of its judge."""
     found = []
     share, at_first = now.values.get("bare"), first.values.get("bare", 0.0)
     if share is not None and share > max(MOST_BARE, at_first):
@@ -87,29 +102,56 @@ def alarms(first: Look, now: Look) -> list[str]:
             "reward.guards.min_length_ratio"
         )
     before, ratio = first.values.get("length_ratio"), now.values.get("length_ratio")
-    if before and ratio is not None and not 1 / LENGTH_DRIFT <= ratio / before <= LENGTH_DRIFT:
+    if before and ratio is not None and _drifted(before, ratio):
         found.append(f"rewrites are {ratio:.2f} times their references' length, at the first look {before:.2f}")
-    passed = now.values.get("wrongly_passed")
-    if passed:
-        found.append(f"the judge passes {passed:.0%} of the rewrites though certain checks refuse them")
     return found
 
 
+def _drifted(before: float, now: float) -> bool:
+    """By `LENGTH_DRIFT`, and away from the reference's length: a policy that learns to end comes nearer to it."""
+    if now == 0:
+        return True
+    return abs(math.log(now / before)) > math.log(LENGTH_DRIFT) and abs(math.log(now)) > abs(math.log(before))
+
+
 RULE = (
-    f"the highest yield on the held-back problems among looks with at most {MOST_BARE:.0%} bare answers and a length "
-    f"ratio within {LENGTH_DRIFT:g} times of the first look's; where yields are within one problem, the lower NLL of "
-    f"the first {HEAD} tokens"
+    f"a look is considered where at most {MOST_FAILED:.0%} of its rewrites have no score, at most {MOST_BARE:.0%} (or "
+    "the first look's share) are bare answers and their length has not drifted away from the references' by more than "
+    f"{LENGTH_DRIFT:g} times since the first look; it is kept where its yield is within one problem of the highest so "
+    "far, and the one kept before it is not, or has a higher NLL of the first "
+    f"{HEAD} tokens"
 )
 
 
+def same_problems(looks: Sequence[Look]) -> list[Look]:
+    """Those at as many problems as the last: others cannot be compared with it."""
+    return [look for look in looks if look.problems == looks[-1].problems]
+
+
 def best_of(looks: Sequence[Look]) -> Look | None:
-    """By `RULE`; None where no look of a trained policy fits it."""
-    fit = [look for look in looks if look.step > 0 and "yield" in look.values and not alarms(looks[0], look)]
-    if not fit:
-        return None
-    top = max(look.values["yield"] for look in fit)
-    near = [look for look in fit if look.values["yield"] >= top - 1 / look.problems - 1e-9]
-    return min(near, key=lambda look: look.values.get("nll_head", float("inf")))
+    """By `RULE`, as they came: it is always the last or was the best before, so that its weights can be there.
+
+    None where no look of a trained policy is considered.
+    """
+    kept: Look | None = None
+    top = 0.0
+    looks = same_problems(looks)
+    for look in looks:
+        if look.step == 0 or "yield" not in look.values or look.values.get("failed", 0.0) > MOST_FAILED:
+            continue
+        if _flaws(looks[0], look):
+            continue
+        top = max(top, look.values["yield"])
+        near = top - 1 / look.problems - 1e-9
+        if look.values["yield"] >= near and (
+            kept is None or kept.values["yield"] < near or _preferred(look) < _preferred(kept)
+        ):
+            kept = look
+    return kept
+
+
+def _preferred(look: Look) -> tuple[float, float]:
+    return look.values.get("nll_head", math.inf), -look.values["yield"]
 
 
 def _bare(item: Any) -> bool:

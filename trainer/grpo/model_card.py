@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewright.trainer.grpo.looks import RULE, Look, best_of
+from rewright.trainer.grpo.looks import RULE, Look
 from rewright.trainer.grpo.plots import points
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
@@ -19,7 +19,20 @@ _METRICS = {
     "in-group deviation of r_div": "rewright/in_group_std/r_div",
     "groups whose rewards are all equal": "frac_reward_zero_std",
 }
-_LOOKED = ("yield", "v_ans", "nll", "nll_head", "length_ratio", "bare", "copied", "repeated", "cut_off", "kl")
+_LOOKED = (
+    "yield",
+    "v_ans",
+    "nll",
+    "nll_head",
+    "length_ratio",
+    "bare",
+    "copied",
+    "repeated",
+    "cut_off",
+    "failed",
+    "kl",
+    "diversity",
+)
 _WHO_JUDGES = {
     "judge": "the service's judge",
     "checks": "certain checks alone, no judge",
@@ -32,8 +45,12 @@ def model_card(
     provenance: Mapping[str, Any],
     log_history: Sequence[Mapping[str, Any]],
     looks: Sequence[Look] = (),
+    kept: Look | None = None,
 ) -> str:
-    """Markdown with the front matter of the hub. log_history: the trainer's, a row a step; looks: the watch's."""
+    """Markdown with the front matter of the hub.
+
+    log_history: the trainer's, a row a step; looks: the watch's; kept: the one whose adapter lies in `best/`.
+    """
     hub_name = "/" in recipe.backbone.model and not recipe.backbone.model.startswith((".", "/", "~"))
     base = f"base_model: {recipe.backbone.model}\n" if hub_name else ""
     front = f"---\nlibrary_name: peft\ntags: [rewright, grpo, lora, data-rewriting]\n{base}---"
@@ -53,7 +70,7 @@ of arXiv 2602.11220 (variant `{reward.variant}`, λ_dist {reward.lambda_dist:g},
 {_rows(log_history)}
 
 These are numbers of training, on training problems; they are no evaluation.
-{_looked(looks)}
+{_looked(looks, kept)}
 ## Where it comes from
 
 ```json
@@ -68,23 +85,28 @@ These are numbers of training, on training problems; they are no evaluation.
 """
 
 
-def _looked(looks: Sequence[Look]) -> str:
+def _looked(looks: Sequence[Look], kept: Look | None) -> str:
     if not looks:
         return ""
     names = [name for name in _LOOKED if any(name in look.values for look in looks)]
     rows = "\n".join(
-        f"| {look.step} | " + " | ".join(f"{look.values[n]:.3f}" if n in look.values else "–" for n in names) + " |"
+        f"| {look.step} | {look.problems} | "
+        + " | ".join(f"{look.values[n]:.3f}" if n in look.values else "–" for n in names)
+        + " |"
         for look in looks
     )
-    best = best_of(looks)
-    chosen = f"Kept in `best/`: step {best.step}" if best is not None else "No look fits the rule, so `best/` is absent"
+    chosen = "No look fits the rule, so `best/` is absent"
+    if kept is not None:
+        yielded = kept.values["yield"]
+        chosen = f"Kept in `best/`: step {kept.step}, with a yield of {yielded:.3f}"
     return f"""
 ## Watched
 
-{looks[0].problems} held-back problems, rewritten greedily. {chosen}. The rule: {RULE}.
+Held-back problems, rewritten greedily; KL and D (`diversity`) are of the step's own rollouts. {chosen}.
+The rule: {RULE}.
 
-| step | {" | ".join(names)} |
-|---:|{"---:|" * len(names)}
+| step | problems | {" | ".join(names)} |
+|---:|---:|{"---:|" * len(names)}
 {rows}
 """
 

@@ -36,14 +36,31 @@ class PackedRollouts:
         return parent._generate_single_turn(prompt_ids, images, *more, **named)
 
     def greedy(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
-        """New ids behind each prompt, up to the longest completion, with the id that ended it."""
+        """New ids behind each prompt, up to the longest completion, with the id that ended it.
+
+        Prompts that do not fit into the device's memory together are halved until they do. Raises
+        `torch.OutOfMemoryError` where one does not.
+        """
+        try:
+            return self._likeliest(prompt_ids)
+        except torch.OutOfMemoryError:
+            if len(prompt_ids) == 1:
+                raise
+        torch.cuda.empty_cache()
+        middle = len(prompt_ids) // 2
+        return self.greedy(prompt_ids[:middle]) + self.greedy(prompt_ids[middle:])
+
+    def _likeliest(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
         me: Any = self
         limits = [me.max_completion_length] * len(prompt_ids)
         written = self._packed_way().write(prompt_ids, limits, me.eos_token_ids, temperature=0.0)
         if written is not None:
             return [each.ids for each in written]
-        model = me.accelerator.unwrap_model(me.model)
-        return [_likeliest(model, ids, me.max_completion_length, me.eos_token_ids) for ids in prompt_ids]
+        model, size = me.accelerator.unwrap_model(me.model), me.args.per_device_train_batch_size
+        found: list[list[int]] = []
+        for at in range(0, len(prompt_ids), size):
+            found += _generated(model, prompt_ids[at : at + size], me.max_completion_length, me.eos_token_ids)
+        return found
 
     def _packed_way(self) -> PackedWay:
         me: Any = self
@@ -53,17 +70,27 @@ class PackedRollouts:
 
 
 @torch.no_grad()
-def _likeliest(model: Any, prompt: list[int], limit: int, stop: Collection[int]) -> list[int]:
-    ids_1T = torch.tensor([prompt], device=model.device)
-    training = model.training
+def _generated(model: Any, prompts: Sequence[list[int]], limit: int, stop: Collection[int]) -> list[list[int]]:
+    """Of prompts padded on the left, as TRL's own rollouts are."""
+    longest, pad = max(map(len, prompts)), min(stop)
+    ids_BT = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in prompts], device=model.device)
+    mask_BT = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=model.device)
+    training = [part for part in model.modules() if part.training]
     model.eval()
-    out_1T = model.generate(
-        input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), do_sample=False, temperature=None, top_k=None,
-        top_p=None, max_new_tokens=limit, eos_token_id=sorted(stop), pad_token_id=min(stop),
-    )  # fmt: skip
-    model.train(training)
-    found: list[int] = out_1T[0, len(prompt) :].tolist()
-    return found
+    try:
+        out_BT = model.generate(
+            input_ids=ids_BT, attention_mask=mask_BT, do_sample=False, temperature=None, top_k=None, top_p=None,
+            max_new_tokens=limit, eos_token_id=sorted(stop), pad_token_id=pad, use_cache=True,
+        )  # fmt: skip
+    finally:
+        for part in training:
+            part.training = True
+    return [_through_stop(row, stop) for row in out_BT[:, longest:].tolist()]
+
+
+def _through_stop(ids: list[int], stop: Collection[int]) -> list[int]:
+    end = next((at for at, token in enumerate(ids) if token in stop), len(ids) - 1)
+    return ids[: end + 1]
 
 
 def _is_plain(trainer: Any) -> bool:

@@ -84,7 +84,7 @@ def write_looks(looks: Sequence[Look], folder: Path, *, title: str) -> list[Path
             axes.text(0.5, 0.5, "never measured", ha="center", transform=axes.transAxes)
     for axes in all_axes[-1]:
         axes.set(xlabel="step")
-    figure.suptitle(f"{title}: {looks[0].problems} held-back problems, rewritten greedily")
+    figure.suptitle(f"{title}: {looks[-1].problems} held-back problems, rewritten greedily")
     file = folder / "watch.png"
     figure.savefig(file, dpi=150)
     pyplot.close(figure)

@@ -11,7 +11,7 @@ Not covered: full-parameter training, several updates a generation, evaluation o
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,11 @@ from rewright.service.models.rendering import Rendering
 from rewright.trainer.data.corpus import Stages, prepare_corpus
 from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
+from rewright.trainer.grpo.looks import Look
 from rewright.trainer.grpo.model_card import model_card
 from rewright.trainer.grpo.plots import write_looks, write_plots
 from rewright.trainer.grpo.trl_config import data_set, grpo_config, reward_function
-from rewright.trainer.grpo.watch import Watch, asked
+from rewright.trainer.grpo.watch import PATIENCE_S, Watch, asked
 from rewright.trainer.models.policy import chat_format, load_model, load_tokenizer, locate, lora_config
 from rewright.trainer.models.rendering_file import write_rendering
 from rewright.trainer.recipes.grpo import GrpoRecipe
@@ -84,7 +85,7 @@ def _train(
     if first_rank:
         folder.note_provenance(prepared.provenance)
     trainer = _trainer(recipe, prepared, config)
-    watch = _watch(recipe, folder, prepared)
+    watch = _watch(recipe, folder, prepared, trainer)
     if watch is not None:
         watch.watches(trainer)
     try:
@@ -95,6 +96,10 @@ def _train(
             f"stopped at step {trainer.state.global_step}, since the reward service gave no rewards: {error.message}. "
             "Run the same command again to go on from there"
         ) from error
+    finally:
+        # A run that ended in trouble is the one that somebody wants to look at.
+        if first_rank:
+            _draw(recipe, folder, trainer, watch)
     return _finish(recipe, folder, trainer, prepared, watch)
 
 
@@ -169,7 +174,7 @@ def _leave_a_checkpoint(trainer: Any, folder: RunFolder) -> None:
         trainer._save_checkpoint(trainer.model, trial=None)
 
 
-def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared) -> Watch | None:
+def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared, trainer: Any) -> Watch | None:
     samples = prepared.stages.stage_two[: recipe.watch.problems]
     if not samples:
         if recipe.watch.problems:
@@ -181,8 +186,14 @@ def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared) -> Watch 
 
     def client() -> RewardClient:
         return RewardClient(
-            list(reward.base_urls), api_key=api_key(reward), deadline_s=None, patience_s=reward.patience_s
+            list(reward.base_urls),
+            api_key=api_key(reward),
+            deadline_s=None,
+            patience_s=min(PATIENCE_S, reward.patience_s),
         )
+
+    def describe(adapter: Path, looks: Sequence[Look]) -> None:
+        _describe(adapter, recipe, prepared, trainer.state.log_history, looks, kept=looks[-1])
 
     return Watch(
         asked(samples, prepared.prompt, prepared.chat),
@@ -191,6 +202,7 @@ def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared) -> Watch 
         chat=prepared.chat,
         rule=reward.rule(),
         client=client,
+        describe=describe,
     )
 
 
@@ -201,20 +213,33 @@ def _finish(
     if not trainer.is_world_process_zero():
         return folder.adapter
     trainer.save_state()
-    history = trainer.state.log_history
-    looks = watch.looks if watch is not None else []
-    card = model_card(recipe, prepared.provenance, history, looks)
+    looks = watch.looks(trainer.state.global_step) if watch is not None else []
+    kept = watch.kept if watch is not None else None
     for adapter in (folder.adapter, folder.best):
         if adapter.is_dir():
-            _describe(adapter, recipe, prepared, card)
-    title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
-    for plot in [*write_plots(history, folder.plots, title=title), *write_looks(looks, folder.plots, title=title)]:
-        log.info("wrote %s", plot)
+            _describe(adapter, recipe, prepared, trainer.state.log_history, looks, kept=kept)
     return folder.adapter
 
 
-def _describe(adapter: Path, recipe: GrpoRecipe, prepared: _Prepared, card: str) -> None:
-    """What a folder of weights needs to be used, and to be understood."""
+def _draw(recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", watch: Watch | None) -> None:
+    title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
+    looks = watch.looks(trainer.state.global_step) if watch is not None else []
+    history = trainer.state.log_history
+    if history:
+        for plot in [*write_plots(history, folder.plots, title=title), *write_looks(looks, folder.plots, title=title)]:
+            log.info("wrote %s", plot)
+
+
+def _describe(
+    adapter: Path,
+    recipe: GrpoRecipe,
+    prepared: _Prepared,
+    log_history: Sequence[Mapping[str, Any]],
+    looks: Sequence[Look],
+    *,
+    kept: Look | None,
+) -> None:
+    """What a folder of weights needs to be used, and to be understood. kept: the look of the best adapter."""
     # An unpacked GGUF lies in this machine's cache; the adapter should name what the recipe names.
     adapter_config = adapter / "adapter_config.json"
     content = json.loads(adapter_config.read_text(encoding="utf-8"))
@@ -222,4 +247,5 @@ def _describe(adapter: Path, recipe: GrpoRecipe, prepared: _Prepared, card: str)
     adapter_config.write_text(json.dumps(content, indent=2), encoding="utf-8")
     (adapter / "recipe.yaml").write_text(as_yaml(recipe), encoding="utf-8")
     write_rendering(adapter, prepared.rendering, prompt=prepared.prompt)
+    card = model_card(recipe, prepared.provenance, log_history, looks, kept)
     (adapter / "README.md").write_text(card, encoding="utf-8")

@@ -27,7 +27,8 @@ def train_to_the_end(trainer: Any, checkpoint: Path | None) -> None:
             trainer.state = state
             return
     stop = StopSignal()
-    trainer.add_callback(stop)
+    # In front: what looks at the policy behind a step may leave that out where the run is told to stop.
+    trainer.callback_handler.callbacks.insert(0, stop)
     trainer.add_callback(FiniteSteps())
     with stop.watching():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)

@@ -89,6 +89,23 @@ def test_a_run_looks_at_problems_that_it_is_not_trained_on(unbroken):
     assert logged[2]["watch/nll"] == pytest.approx(rows[1]["nll"])
     assert "held-back problems" in (unbroken / "adapter" / "README.md").read_text()
     assert (unbroken / "plots" / "watch.png").read_bytes().startswith(b"\x89PNG")
+    assert (unbroken / "best").exists() == ("Kept in `best/`" in (unbroken / "adapter" / "README.md").read_text())
+
+
+@pytest.mark.slow
+def test_the_best_adapter_can_be_used_before_the_run_has_ended(parts, tmp_path):
+    from rewright.trainer.models.rewriter import load_rewriter
+
+    output = tmp_path / "run"
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml", output=output, watch={"every": 1}, training={"max_steps": 500}, **parts
+    )
+    process = WarmProcess("rewright.trainer", "grpo", "--config", recipe)
+    until((output / "best" / "why.json").exists)
+    process.kill()
+    process.wait()
+    assert "## Watched" in (output / "best" / "README.md").read_text()
+    assert load_rewriter(output / "best").distance_from_backbone() > 0
 
 
 def test_the_adapter_loads_again_and_rewrites(unbroken):
@@ -125,8 +142,11 @@ def test_killed_behind_its_last_step_it_takes_no_further_one(parts, unbroken, tm
     output = tmp_path / "run"
     shutil.copytree(unbroken, output)
     shutil.rmtree(output / "adapter")
+    shutil.rmtree(output / "plots")
     run(write_recipe(tmp_path / "recipe.yaml", output=output, **parts))
     assert [row["step"] for row in history(output)] == [1, 2, 3, 4]
+    assert "## Watched" in (output / "adapter" / "README.md").read_text()
+    assert (output / "plots" / "watch.png").exists()
     name = "adapter_model.safetensors"
     expected, found = load_file(unbroken / "adapter" / name), load_file(output / "adapter" / name)
     assert all(expected[key].equal(found[key]) for key in expected.keys() | found.keys())
@@ -264,3 +284,4 @@ def test_two_ranks_train_and_resume(parts, tmp_path):
             [*ranks, "--config", str(recipe), "--set", f"training.max_steps={steps}"], cwd=ROOT, check=True, timeout=200
         )
     assert [row["step"] for row in history(output)] == [1, 2, 3, 4]
+    assert [row["step"] for row in looks(output)] == [0, 2, 4]

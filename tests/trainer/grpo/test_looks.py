@@ -76,8 +76,10 @@ def test_bare_answers_are_what_checks_refuse_and_what_is_far_too_short() -> None
         ({}, None),
         ({"bare": 0.02}, None),
         ({"bare": 0.05}, "5% of the rewrites only state an answer"),
-        ({"length_ratio": 0.9}, "0.90 times their references' length, at the first look 2.00"),
+        ({"length_ratio": 0.4}, "0.40 times their references' length, at the first look 2.00"),
         ({"length_ratio": 4.1}, "4.10 times"),
+        ({"length_ratio": 0.9}, None),  # nearer to the reference than at first: it learnt to end
+        ({"length_ratio": 0.0}, "0.00 times"),
         ({"length_ratio": 1.1}, None),
         ({"wrongly_passed": 0.01}, "the judge passes 1% of the rewrites"),
     ],
@@ -96,6 +98,49 @@ def test_the_best_look_has_the_highest_yield_and_no_alarm() -> None:
 
 def test_within_one_problem_the_likelier_look_is_the_best() -> None:
     looks = [look(0), look(10, **{"yield": 0.75}), look(20, **{"yield": 47 / 64}, nll_head=0.3), look(30, nll_head=0.1)]
+    assert best_of(looks) is looks[2]
+
+
+def test_the_best_look_is_always_one_whose_weights_are_there() -> None:
+    """At every look either the new one is the best, or the best before still is."""
+    looks = [
+        look(0, 8),
+        look(1, 8, **{"yield": 0.75}, nll_head=1.0),
+        look(2, 8, **{"yield": 0.875}, nll_head=1.5),  # within one problem, and less likely: not kept
+        look(3, 8, **{"yield": 1.0}, nll_head=2.0),  # the one kept is two problems below it
+        look(4, 8, **{"yield": 0.875}, nll_head=1.9),
+        look(5, 8, **{"yield": 0.75}, nll_head=0.1),
+    ]
+    kept = [best_of(looks[: at + 1]) for at in range(len(looks))]
+    assert [each and each.step for each in kept] == [None, 1, 1, 3, 4, 4]
+
+
+def test_a_look_that_the_service_scored_little_of_is_not_the_best() -> None:
+    looks = [look(0), look(10, **{"yield": 0.6}), look(20, **{"yield": 1.0}, failed=0.9)]
+    assert best_of(looks) is looks[1]
+
+
+def test_a_lenient_judge_is_an_alarm_and_no_reason_to_keep_nothing() -> None:
+    looks = [look(0, wrongly_passed=0.1), look(10, wrongly_passed=0.1)]
+    assert alarms(*looks)
+    assert best_of(looks) is looks[1]
+
+
+def test_a_policy_that_wrote_bare_answers_before_it_was_trained_may_grow() -> None:
+    looks = [look(0, length_ratio=0.3, bare=0.4), look(10, length_ratio=0.9, bare=0.0)]
+    assert not alarms(*looks)
+    assert best_of(looks) is looks[1]
+
+
+def test_looks_at_other_numbers_of_problems_are_not_compared() -> None:
+    looks = [look(0), look(10, **{"yield": 0.9}), look(20, 8, **{"yield": 0.5})]
+    assert best_of(looks) is looks[2]
+
+
+def test_without_likelihoods_the_higher_yield_is_kept() -> None:
+    looks = [look(step, 8, **{"yield": share}) for step, share in ((0, 0.5), (1, 0.5), (2, 0.625), (3, 0.5))]
+    for each in looks:
+        del each.values["nll_head"]
     assert best_of(looks) is looks[2]
 
 

@@ -132,3 +132,19 @@ def test_overriding_a_block_changes_no_other_that_shares_its_anchor(tmp_path):
     file.write_text("corpus: &c {sources: [*c]}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="holds itself"):
         load_recipe(file)
+
+
+def test_every_recipe_that_trains_a_rewriter_is_guarded_and_watched():
+    recipes = [load_recipe(name) for name in SHIPPED] + [
+        load_recipe(ROOT / "docs" / "experiments" / "stage-one-gpu.yaml")
+    ]
+    for file in [
+        *(ROOT / "trainer" / "recipes").glob("pipeline-*.yaml"),
+        *(ROOT / "docs" / "experiments").glob("*.yaml"),
+    ]:
+        if yaml.safe_load(file.read_text(encoding="utf-8"))["kind"] == "pipeline":
+            recipes += load_pipeline_recipe(file).rewriters.values()
+    assert len(recipes) > len(SHIPPED) + 4
+    for recipe in recipes:
+        assert recipe.reward.guards.min_length_ratio and recipe.reward.min_std
+        assert recipe.watch.problems and recipe.watch.every <= (recipe.training.max_steps or recipe.watch.every)
