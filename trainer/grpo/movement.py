@@ -2,7 +2,8 @@
 
 Promises: once, after `STEPS` of them, one loud line where both the adapter's share of the weights and the KL divergence
 from π0 are next to nothing.
-Not covered: an adapter that moves the wrong way; the rewards show that.
+Not covered: an adapter that moves the wrong way; the rewards show that. Weights that DeepSpeed cut (ZeRO-3), which
+show nobody their numbers.
 """
 
 import logging
@@ -37,6 +38,8 @@ class MovementWatch(TrainerCallback):
             return
         self._looked = True
         share = adapter_share(model)
+        if not state.is_world_process_zero:
+            return  # it was needed for the share, where weights are cut over processes
         if share is not None and share < SMALLEST_SHARE and self._kl < SMALLEST_KL:
             log.warning(
                 "after %d steps the adapter is %.1e of the weights that it lies on, and the KL divergence from the "
@@ -58,9 +61,14 @@ def adapter_share(model: Any) -> float | None:
     moved = whole = 0.0
     for weight, low, high, scaling in _adapted(model):
         product = (high.float().T @ high.float()) * (low.float() @ low.float().T)
-        moved += scaling**2 * float(product.sum())
-        whole += float(weight.float().square().sum())
+        moved += scaling**2 * _number(product.sum())
+        whole += _number(weight.float().square().sum())
     return (moved / whole) ** 0.5 if whole else None
+
+
+def _number(total: Any) -> float:
+    """Of a total over weights that FSDP cut, `float` would take this process's part."""
+    return float(total.full_tensor() if hasattr(total, "full_tensor") else total)
 
 
 def _adapted(model: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]]:

@@ -34,6 +34,7 @@ from rewright.trainer.models.rendering_file import write_rendering
 from rewright.trainer.recipes.grpo import GrpoRecipe
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.runs.corpus_filters import local_filters, untrusted_golds
+from rewright.trainer.runs.final_weights import save_final_weights
 from rewright.trainer.runs.preflight import Served, api_key, check_service, incompatibilities
 from rewright.trainer.runs.train_folder import RunFolder
 
@@ -209,7 +210,7 @@ def _watch(recipe: GrpoRecipe, folder: RunFolder, prepared: _Prepared, trainer: 
 def _finish(
     recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", prepared: _Prepared, watch: Watch | None
 ) -> Path:
-    trainer.save_model(str(folder.adapter))
+    save_final_weights(trainer, folder.adapter)
     if not trainer.is_world_process_zero():
         return folder.adapter
     trainer.save_state()

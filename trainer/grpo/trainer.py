@@ -16,6 +16,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rewright.service.models.forward.choose import CANNOT
 from rewright.trainer.grpo.agreement import Agreement, measured
+from rewright.trainer.grpo.clipped_share import ClippedShare
 from rewright.trainer.grpo.packed_rollouts import PackedRollouts
 from rewright.trainer.grpo.rendered_prompts import RenderedPrompts
 from rewright.trainer.grpo.shared_prompt import PerToken, SharedPrompt
@@ -123,5 +124,5 @@ class SharedPromptTrainer(GRPOTrainer):
             log.warning("prompts are computed for every response anew, in TRL's own, slower way: %s", reason)
 
 
-class RewriterTrainer(RenderedPrompts, PackedRollouts, SharedPromptTrainer):
+class RewriterTrainer(RenderedPrompts, ClippedShare, PackedRollouts, SharedPromptTrainer):
     """What Stage I trains with: prompts once per group, rendered and ended as the service scores them."""

@@ -92,7 +92,7 @@ def _vllm(rollouts: Rollouts, *, window: int) -> dict[str, Any]:
     if rollouts.engine != "vllm":
         return {}
     # TRL's default leaves out whole responses whose ratio passes a bound, as that of thousands of tokens does by
-    # rounding alone; here a token's weight is clipped. Its log has the ratios: sampling/importance_sampling_ratio.
+    # rounding alone; here a token's weight is clipped (`rewright.trainer.grpo.clipped_share` logs how many).
     shared = {"use_vllm": True, "vllm_importance_sampling_mode": "token_truncate"}
     if rollouts.vllm_mode == "server":
         return {**shared, "vllm_mode": "server", "vllm_server_base_url": rollouts.vllm_url}

@@ -105,6 +105,10 @@ class RunFolder(ClaimedFolder):
             if missing is None:
                 return checkpoint
             log.warning("%s is passed over, since %s is missing or cut short", checkpoint, missing)
+        if numbered:
+            log.warning(
+                "of %d checkpoints in %s none is whole: nothing is left to go on from", len(numbered), self.path
+            )
         return None
 
     def note_provenance(self, provenance: dict[str, Any]) -> None:

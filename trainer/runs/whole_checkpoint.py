@@ -10,11 +10,15 @@
 `save_checkpoint`.) The trainer's state is what the first process writes last; the others may then still be at work, so
 that their parts count as written when what closes these is there: a distributed checkpoint's `.metadata`, DeepSpeed's
 `latest`.
+
+A way of cutting reads its own checkpoints alone: `how_cut` says which way made one, `cuts_as` which a trainer takes.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
+WHOLE, FULL, SHARDED, DEEPSPEED = "whole weights (DDP or one process)", "FSDP, full state", "FSDP, sharded", "DeepSpeed"
 _WEIGHTS = (
     "adapter_model.safetensors",
     "model.safetensors",
@@ -22,7 +26,7 @@ _WEIGHTS = (
     "pytorch_model_fsdp.bin",
     "pytorch_model_fsdp_0/.metadata",
 )
-_OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_0/.metadata")
+_OPTIMIZER = {"optimizer.pt": WHOLE, "optimizer.bin": FULL, "optimizer_0/.metadata": SHARDED}
 
 
 def what_is_missing(checkpoint: Path) -> str | None:
@@ -38,7 +42,24 @@ def what_is_missing(checkpoint: Path) -> str | None:
         return None if any(states.glob("*optim_states.pt")) else f"{states.name}/*optim_states.pt"
     if not (checkpoint / "scheduler.pt").is_file():
         return "scheduler.pt"
-    for part, names in (("the optimizer", _OPTIMIZER), ("the weights", _WEIGHTS)):
+    for part, names in (("the optimizer", tuple(_OPTIMIZER)), ("the weights", _WEIGHTS)):
         if not any((checkpoint / name).is_file() for name in names):
             return part
     return None
+
+
+def how_cut(checkpoint: Path) -> str:
+    """Which way wrote a checkpoint that is whole."""
+    if (checkpoint / "latest").is_file():
+        return DEEPSPEED
+    return next(way for name, way in _OPTIMIZER.items() if (checkpoint / name).is_file())
+
+
+def cuts_as(trainer: Any) -> str:
+    """The way of transformers' trainer, as accelerate set it up."""
+    if trainer.is_deepspeed_enabled:
+        return DEEPSPEED
+    if not trainer.is_fsdp_enabled:
+        return WHOLE
+    kept = str(trainer.accelerator.state.fsdp_plugin.state_dict_type)
+    return FULL if "FULL_STATE_DICT" in kept else SHARDED

@@ -29,6 +29,7 @@ from rewright.trainer.models.policy import (
 from rewright.trainer.models.rendering_file import rendering_of_dataset, write_rendering
 from rewright.trainer.recipes.loader import as_yaml
 from rewright.trainer.recipes.sft import SftRecipe
+from rewright.trainer.runs.final_weights import save_final_weights
 from rewright.trainer.runs.loss_curve import curve_of, write_curve
 from rewright.trainer.runs.provenance import build_origin, write_origin
 from rewright.trainer.runs.train_folder import RunFolder
@@ -75,7 +76,7 @@ def train_sft(recipe: SftRecipe, *, resume: bool = True) -> Path:
         trainer = _trainer(recipe, folder, located, tokenizer, rows, ranks=ranks)
         train_to_the_end(trainer, folder.last_checkpoint() if resume else None)
         trained = folder.adapter if recipe.lora is not None else folder.model
-        trainer.save_model(str(trained))
+        save_final_weights(trainer, trained)
         if trainer.is_world_process_zero():
             trainer.save_state()
             write_rendering(trained, rendering)

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.live_server import free_port
+from tests.trainer.launched import CONFIGURATIONS
 from tests.trainer.service_process import killable_service
 from tests.trainer.tiny_run import write_backbone, write_problems, write_recipe
 from tests.waiting import PATIENCE_S, until
@@ -266,20 +267,12 @@ def test_two_runs_never_train_in_one_folder(parts, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_ranks_train_and_resume(parts, tmp_path):
+def test_accelerate_launches_two_ranks_that_train_and_resume(parts, tmp_path):
     output = tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", output=output, **parts)
     for steps in (2, 4):
-        ranks = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node",
-            "2",
-            "-m",
-            "rewright.trainer",
-            "grpo",
-        ]
+        ranks = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", CONFIGURATIONS / "ddp.yaml",
+                 "--num_processes", "2", "-m", "rewright.trainer", "grpo"]  # fmt: skip
         subprocess.run(
             [*ranks, "--config", str(recipe), "--set", f"training.max_steps={steps}"], cwd=ROOT, check=True, timeout=200
         )

@@ -32,12 +32,15 @@ def test_the_share_is_that_of_the_products():
     assert adapter_share(tiny_model("llama")) is None
 
 
-@pytest.mark.parametrize(("size", "kl", "told"), [(0.0, 0.0, 1), (1e-7, 1e-5, 1), (0.05, 1e-5, 0), (1e-7, 0.01, 0)])
-def test_a_run_that_stands_still_is_told_once(size, kl, told, caplog):
+@pytest.mark.parametrize(
+    ("size", "kl", "first", "told"),
+    [(0.0, 0.0, True, 1), (1e-7, 1e-5, True, 1), (0.05, 1e-5, True, 0), (1e-7, 0.01, True, 0), (0.0, 0.0, False, 0)],
+)
+def test_a_run_that_stands_still_is_told_once_and_by_one_process(size, kl, first, told, caplog):
     watch, model = MovementWatch(learning_rate=1e-6), policy(size)
     with caplog.at_level(logging.WARNING, logger="rewright.trainer.grpo.movement"):
         for step in range(1, STEPS + 5):
-            state = SimpleNamespace(global_step=step)
+            state = SimpleNamespace(global_step=step, is_world_process_zero=first)
             watch.on_log(None, state, None, logs={"kl": kl})
             watch.on_step_end(None, state, None, model=model)
             assert len(caplog.records) == (told if step >= STEPS else 0)

@@ -1,12 +1,17 @@
 """Whose folder it is, and which checkpoint is whole."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.recipes.grpo import load_recipe
+from rewright.trainer.runs.final_weights import save_final_weights
+from rewright.trainer.runs.resuming import train_to_the_end
 from rewright.trainer.runs.train_folder import RunFolder
+from rewright.trainer.runs.whole_checkpoint import DEEPSPEED, FULL, SHARDED, WHOLE, cuts_as, how_cut
 
 
 def recipe(*changes):
@@ -66,6 +71,41 @@ def test_a_part_that_another_process_did_not_finish_is_missed_and_said(tmp_path,
     cut_checkpoint(tmp_path, [name for name in CUT[how] if name != lost])
     assert RunFolder(tmp_path).last_checkpoint() is None
     assert "checkpoint-10 is passed over, since" in caplog.text
+    assert "of 1 checkpoints in" in caplog.text and "nothing is left to go on from" in caplog.text
+
+
+def trainer_of(way):
+    plugin = SimpleNamespace(state_dict_type="FULL_STATE_DICT" if way == FULL else "SHARDED_STATE_DICT")
+    return SimpleNamespace(
+        is_deepspeed_enabled=way == DEEPSPEED,
+        is_fsdp_enabled=way in {FULL, SHARDED},
+        accelerator=SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin)),
+    )
+
+
+@pytest.mark.parametrize("now", [WHOLE, FULL, SHARDED, DEEPSPEED])
+@pytest.mark.parametrize(
+    ("how", "before"),
+    [("FSDP, full", FULL), ("FSDP, sharded", SHARDED), ("FSDP, an adapter", SHARDED), ("DeepSpeed", DEEPSPEED)],
+)
+def test_a_checkpoint_that_was_cut_otherwise_is_refused_before_it_is_read(tmp_path, how, before, now):
+    cut_checkpoint(tmp_path, CUT[how])
+    made = tmp_path / "checkpoint-10"
+    assert (how_cut(made), cuts_as(trainer_of(now))) == (before, now)
+    if before != now:
+        with pytest.raises(RunFolderError, match="with the accelerate configuration that it began with"):
+            train_to_the_end(trainer_of(now), made)
+
+
+def test_one_process_reads_its_own_checkpoint(tmp_path):
+    checkpoint(tmp_path, 10)
+    assert how_cut(tmp_path / "checkpoint-10") == cuts_as(trainer_of(WHOLE)) == WHOLE
+
+
+def test_an_end_without_weights_is_no_end(tmp_path):
+    silent = SimpleNamespace(is_fsdp_enabled=False, save_model=Path, is_world_process_zero=lambda: True)
+    with pytest.raises(RunFolderError, match="zero3_save_16bit_model: true"):
+        save_final_weights(silent, tmp_path / "model")
 
 
 @pytest.fixture
