@@ -7,6 +7,7 @@ import pytest
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.evaluate.accuracy import against_base, averages, benchmark_result
 from rewright.trainer.report import paper_numbers as paper
+from rewright.trainer.report.page import html_of
 from rewright.trainer.report.report import write_report
 from rewright.trainer.report.runs import find_runs
 
@@ -160,3 +161,16 @@ def test_the_papers_tables_agree_but_for_the_disagreements_that_are_named():
                 if abs(mean - said) > 0.02:
                     differing.append((backbone, method, name))
     assert differing == [(paper.LLAMA_3B, "agent", "general"), (paper.MISTRAL_7B, "sft", "math")]
+
+
+def test_the_page_holds_what_the_markdown_and_the_figures_do(runs, tmp_path):
+    text = write_report([runs], tmp_path / "out").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<table>") >= 7 and "<h2>Table 1" in page
+    assert page.count("data:image/png;base64,") == text.count("](figure-") > 0
+    assert 'class="n"' in page and "style=" not in page
+
+
+def test_the_page_shows_names_as_text(tmp_path):
+    page = html_of("# R\n\n| a |\n|---:|\n| <script>alert(1)</script> |\n\n<img src=x onerror=alert(1)>\n", tmp_path)
+    assert "&lt;script&gt;" in page and "<script" not in page and "<img" not in page
