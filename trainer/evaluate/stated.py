@@ -34,7 +34,9 @@ _MANY = 64
 _SPACE = re.compile(r"\s*")
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
-_FORM = re.compile(r"\b(?:like|form|format|as|e\.g\.|example)[\s:,$\\(\[*`\"'“]*$", re.IGNORECASE)
+_FORM = re.compile(
+    r"\b(?:like|such[ \t]+as|e\.g\.|example|(?:this|following)[ \t]+form|format)[\s:,$\\(\[*`\"'“]*$", re.IGNORECASE
+)
 _NAMED = r"(?:correct|right|best|final|my|most[ \t]+\w+)"
 _ADVERB = r"(?:therefore|thus|hence|then|clearly|simply|definitely|indeed|surely|probably|most[ \t]+likely)"
 _IS = r"(?:is|(?:must|should|would|will|has[ \t]+to)[ \t]+be)(?![A-Za-z])"
@@ -52,8 +54,9 @@ _NOT_THE = re.compile(
 )
 """Before an announcement: it speaks of one answer among others."""
 _SUPPOSED = re.compile(
-    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|why|not|never|might|could|may|maybe|perhaps|claims?"
-    r"|says?)\b|n't\b|如果|假设|若|不是)[^.;!?\n。；,，]{0,40}$",
+    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|might|could|may|maybe|perhaps|claims?)\b|如果|假设|若)"
+    r"[^.;!?\n。；,，]{0,40}$"
+    r"|(?:\b(?:not|never)|n't)(?:\s+(?:think|believe|say|claim|mean|know|sure|certain|clear|that|the|be|is)){0,4}\s*$|不是$",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
@@ -62,7 +65,8 @@ _DENIED = re.compile(
 )
 _TAKEN_BACK = re.compile(
     r"[\s$)\]*\\]*(?:[.,;]?\s*(?:but\s+)?(?:that|this|which|it)\s+)?(?:(?:is|was|would\s+be|seems)\s+(?:\w+ly\s+)?"
-    r"(?:not|wrong|incorrect|false|a\s+mistake)\b|(?:is|was)n't\b|can(?:no|')t\s+be\b)",
+    r"(?:not|wrong|incorrect|false|a\s+mistake)|(?:is|was)n't|can(?:no|')t\s+be)"
+    r"(?:\s+(?:right|correct|true|possible|it))?(?=\s*(?:[.,;!)]|$|(?:because|since|as|here|either)\b))",
     re.IGNORECASE,
 )
 _LETTER_IN = r"[*_$]{0,3}\(?([A-Z])\)?[*_$]{0,3}[ \t]+"

@@ -48,6 +48,12 @@ def option(text, options=COLOURS, *, cut=False):
         "<think>The answer is A.</think>\n\\boxed{B}",
         "\\boxed{A} is wrong. The answer is B.",
         "The answer is A.\n\nWait, no. The answer is B.",
+        "I would say the answer is B.",
+        "That is why the answer is B.",
+        "It is not A so the answer is B.",
+        "The answer is B. It is not A, and it cannot be C.",
+        r"We write this as $\boxed{B}$",
+        r"In simplest form, $\boxed{B}$",
     ],
 )
 def test_a_statement_names_its_option(text):
@@ -64,6 +70,9 @@ def test_a_statement_names_its_option(text):
         "If the answer is B, it is cold.",
         "The answer might be B.",
         r"\boxed{B} is wrong.",
+        r"$\boxed{B}$, but that is not correct.",
+        "I do not think the answer is B.",
+        "The answer is B. This cannot be right.",
         r"End with a line exactly like: $\boxed{B}$",
         r"\boxed{}",
         r"\boxed{B",
