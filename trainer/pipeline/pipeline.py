@@ -25,6 +25,7 @@ from rewright.trainer.data.prompts import Prompt, rewriting_prompt
 from rewright.trainer.errors import CorpusError, ServiceTrouble
 from rewright.trainer.evaluate.benchmarks import read_questions
 from rewright.trainer.evaluate.evaluate import evaluate
+from rewright.trainer.evaluate.stated import GRADING
 from rewright.trainer.grpo.train import train
 from rewright.trainer.models.adapter_folder import adapter_sha256
 from rewright.trainer.models.policy import locate
@@ -199,11 +200,12 @@ def _has_successes(report: Path, name: str) -> bool:
 
 
 def _asked(evaluation: Evaluation) -> dict[str, Any]:
-    """The questions and how they are asked."""
+    """The questions, how they are asked, and how answers are graded."""
     data = _content(evaluation.data, "evaluate.data")
     read_questions(Path(evaluation.data).expanduser(), per_benchmark=evaluation.per_benchmark, seed=evaluation.seed)
     return {
         "data": data,
+        "grading": GRADING,
         "math": Prompt.load(evaluation.prompts.math, places={"question"}).sha256,
         "choice": Prompt.load(evaluation.prompts.choice, places={"question", "options"}).sha256,
     }
