@@ -3,6 +3,7 @@
 A step without a value (no feasible candidate, no answer of the service) is a gap, never a zero.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ LOOKS = (
     (("length_ratio",), "words, over the reference's"),
     (("bare", "wrongly_passed", "cut_off"), "share of the rewrites"),
     (("copied", "repeated"), "share of the 8-grams"),
-    (("kl",), "KL to π0 of the step's rollouts"),
+    (("kl", "diversity"), "of the step's own rollouts"),
 )
 _WINDOW = 10
 
@@ -60,8 +61,8 @@ def write_plots(log_history: Sequence[Mapping[str, Any]], folder: Path, *, title
     return written
 
 
-def write_looks(looks: Sequence[Look], folder: Path, *, title: str) -> list[Path]:
-    """watch.png, small pictures beside one another; nothing without looks."""
+def write_looks(looks: Sequence[Look], folder: Path, *, title: str, kept: Look | None = None) -> list[Path]:
+    """watch.png, small pictures beside one another; nothing without looks. kept: the look whose adapter is `best/`."""
     if not looks:
         return []
     import matplotlib
@@ -73,12 +74,14 @@ def write_looks(looks: Sequence[Look], folder: Path, *, title: str) -> list[Path
     figure, all_axes = pyplot.subplots(2, 3, figsize=(11, 5.6), layout="constrained", sharex=True)
     for axes, (names, label) in zip(all_axes.flat, LOOKS, strict=True):
         for name in names:
-            known = [(look.step, look.values[name]) for look in looks if name in look.values]
-            if known:
-                axes.plot(*zip(*known, strict=True), marker="o", markersize=3, label=name)
+            values = [look.values.get(name, math.nan) for look in looks]
+            if any(map(math.isfinite, values)):
+                axes.plot([look.step for look in looks], values, marker="o", markersize=3, label=name)
         axes.set(ylabel=label)
         axes.grid(alpha=0.3)
         if axes.get_lines():
+            if kept is not None:
+                axes.axvline(kept.step, color="0.4", linestyle=":", label="best/")
             axes.legend(fontsize=8)
         else:
             axes.text(0.5, 0.5, "never measured", ha="center", transform=axes.transAxes)

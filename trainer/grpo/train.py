@@ -226,9 +226,15 @@ def _draw(recipe: GrpoRecipe, folder: RunFolder, trainer: "GRPOTrainer", watch: 
     title = f"{recipe.reward.variant}, K = {recipe.training.group_size}"
     looks = watch.looks(trainer.state.global_step) if watch is not None else []
     history = trainer.state.log_history
-    if history:
-        for plot in [*write_plots(history, folder.plots, title=title), *write_looks(looks, folder.plots, title=title)]:
-            log.info("wrote %s", plot)
+    if not history:
+        return
+    kept = watch.kept if watch is not None else None
+    plots = [
+        *write_plots(history, folder.plots, title=title),
+        *write_looks(looks, folder.plots, title=title, kept=kept),
+    ]
+    for plot in plots:
+        log.info("wrote %s", plot)
 
 
 def _describe(

@@ -12,6 +12,7 @@ Not covered: weights that are cut over processes (FSDP, ZeRO-3), which one proce
 
 import json
 import logging
+import math
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -152,7 +153,9 @@ class Watch(TrainerCallback):
             log.warning("no look at the policy behind step %d: the device's memory does not hold one problem", step)
             return None
         for name, metric in _OF_ROLLOUTS.items():
-            if found := self._trainer._metrics["train"].get(metric):
+            # TRL keeps NaN there for a batch without a value.
+            found = [each for each in self._trainer._metrics["train"].get(metric, ()) if math.isfinite(each)]
+            if found:
                 values[name] = statistics.fmean(found)
         look = Look(step, len(written), values)
         self._looks.append(look)

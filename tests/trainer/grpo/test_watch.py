@@ -1,6 +1,7 @@
 """The watch as the trainer calls it: what is written, kept and left out when run, service or memory fail."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ class Run:
 
     def __init__(self, folder: Path, service: Service, *, every: int = 2, problems: int = 4) -> None:
         self.folder = folder
+        self.diversity = [0.5]
         self.trainer = Trainer()
         sample = Sample("p", "x", "y", "1", "file")
         self.watch = Watch(
@@ -101,7 +103,9 @@ class Run:
     def step(self, *steps: int, first: bool = True, stop: bool = False, last: int = 100) -> None:
         for step in steps:
             self.trainer.step = step
-            self.trainer._metrics["train"] = defaultdict(list, {"kl": [0.25, 0.75], "rewright/diversity": [0.5]})
+            self.trainer._metrics["train"] = defaultdict(
+                list, {"kl": [0.25, 0.75], "rewright/diversity": list(self.diversity)}
+            )
             self.watch.on_step_end(None, self._state(step, first=first, last=last), self._control(stop=stop))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -139,6 +143,16 @@ def test_looks_are_logged_once_with_what_the_rollouts_said(tmp_path: Path, servi
     assert run.rows()[1] | {"yield": 0.25, "kl": 0.5, "diversity": 0.5, "nll": 1.0} == run.rows()[1]
     assert run.trainer._metrics["train"]["watch/yield"] == [0.25]
     assert "kl" not in run.rows()[0]
+
+
+def test_what_the_rollouts_have_no_value_of_is_left_out(tmp_path: Path, service: Service) -> None:
+    run = Run(tmp_path, service)
+    run.begin()
+    run.diversity = [math.nan, 0.25]
+    run.step(2)
+    run.diversity = [math.nan]
+    run.step(4)
+    assert [row.get("diversity") for row in run.rows()] == [None, 0.25, None]
 
 
 def test_the_last_step_is_looked_at_too(tmp_path: Path, service: Service) -> None:
