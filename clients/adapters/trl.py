@@ -105,10 +105,13 @@ class RewardFunction:
         size = len(completions)
         named = {field: (name, given.get(name)) for field, name in self._columns.items()}
         problems = _column(*named["problem"], size)
-        references, answers = (_column(*named[field], size, optional=True) for field in ("reference", "answer"))
+        answers = _column(*named["answer"], size, optional=True)
+        # Where answers are there, they may be enough: the service says so.
+        references = _column(*named["reference"], size, optional=named["answer"][1] is not None)
         if size:
-            row = {"problem": problems[0], "reference": references[0], "answer": answers[0]}
-            await self._first.check(sample_of(row, "row 0"), "row 0")
+            fields = {"problem": problems[0], "reference": references[0], "answer": answers[0]}
+            row = {self._columns[field]: value for field, value in fields.items()}
+            await self._first.check(sample_of(row, "row 0", columns=self._columns), "row 0")
         _check_size("prompts", prompts, size)
         rollouts = [
             Rollout(key=(_frozen(p), x, y, a), problem=x, reference=y, answer=a, candidate=c)
