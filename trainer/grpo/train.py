@@ -152,10 +152,11 @@ def _corpus(
 
 def _trainer(recipe: GrpoRecipe, prepared: _Prepared, config: Any) -> "GRPOTrainer":
     from rewright.trainer.grpo.movement import MovementWatch
+    from rewright.trainer.grpo.rewards_together import together
     from rewright.trainer.grpo.trainer import RewriterTrainer
 
     # TRL awaits a coroutine function, but its annotation knows plain functions alone.
-    reward: Any = reward_function(recipe)
+    reward: Any = together(reward_function(recipe), config.device)
     return RewriterTrainer(
         chat=prepared.chat,
         model=load_model(prepared.located, recipe.backbone),

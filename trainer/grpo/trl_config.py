@@ -1,5 +1,6 @@
 """A recipe in TRL's words: GRPOConfig, the reward function, the data set. Decides nothing of its own."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ from rewright.trainer.runs.preflight import api_key
 if TYPE_CHECKING:
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
+
+
+_PROCESSES_WAIT_S = 1800
+"""torch's own patience of a process with the others."""
 
 
 def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig":
@@ -53,6 +58,8 @@ def grpo_config(recipe: GrpoRecipe, output: Path, *, ranks: int) -> "GRPOConfig"
         save_steps=keeping.save_steps,
         save_total_limit=keeping.checkpoints,
         report_to=list(keeping.report_to),
+        # One process waits for the service, in its rewards and at a look, while the others wait for it.
+        ddp_timeout=_PROCESSES_WAIT_S + 2 * math.ceil(recipe.reward.patience_s),
         log_completions=keeping.completions,
         num_completions_to_print=0,
         **_vllm(recipe.rollouts, window=recipe.prompt.max_tokens + recipe.rollouts.max_tokens),

@@ -70,7 +70,9 @@ class ImportanceTrainer(SFTTrainer):
     def _with_behaviour(self, rows: Any, collate: Any) -> Any:
         """The rows with log π0 of every trained id of those that the model wrote: it is still what it was loaded as."""
         model: Any = self.model
-        trains = model.training
+        trains, stands = model.training, model.device
+        # Where weights will be cut over processes, the model still waits in main memory.
+        model.to(self.accelerator.device)
         model.eval()
         ids, labels = rows["input_ids"], rows["labels"]
         own = [place for place, is_own in enumerate(rows[OWN]) if is_own]
@@ -86,6 +88,7 @@ class ImportanceTrainer(SFTTrainer):
             for place, row in zip(places, logprobs_BT.float().tolist(), strict=True):
                 found[place] = [0.0, *row[: len(ids[place]) - 1]]
         model.train(trains)
+        model.to(stands)
         return rows.add_column(BEHAVIOUR, found)
 
 

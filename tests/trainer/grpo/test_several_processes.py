@@ -7,6 +7,7 @@ import signal
 import pytest
 from safetensors.torch import load_file
 
+from rewright.trainer.runs.whole_checkpoint import what_is_missing
 from tests.live_server import free_port
 from tests.trainer.launched import launched
 from tests.trainer.service_process import killable_service
@@ -120,3 +121,21 @@ def test_weights_that_are_cut_over_two_processes_make_the_adapter_of_one(parts, 
     assert text.count("going on from checkpoint-2") == 2
     assert rewards(output) == pytest.approx(rewards(one), abs=1e-5)
     assert apart(one, output) < 1e-3
+
+
+@pytest.mark.slow
+def test_a_service_that_stays_away_ends_both_processes_with_a_checkpoint(parts, service, tmp_path):
+    output, said = tmp_path / "two" / "run", tmp_path / "two" / "said"
+    output.parent.mkdir()
+    changes = {"reward": {"patience_s": 3}, "training": {"max_steps": 500}, "keeping": {"save_steps": 500}}
+    processes = launched("ddp", "grpo", "--config", recipe_of(output, parts, **changes), output=said)
+    until(lambda: any((output / "runs").rglob("events.out.tfevents.*")))
+    asked = service.asked()
+    until(lambda: service.asked() > asked + 4)
+    service.kill()
+    codes, text = ended(processes, said)
+    service.start()
+    assert codes == [1, 1], text
+    (checkpoint,) = output.glob("checkpoint-*")
+    assert what_is_missing(checkpoint) is None
+    assert text.count("Run the same command again to go on from there") == 2 and "Traceback" not in text

@@ -22,3 +22,8 @@ def test_no_long_response_is_masked_for_the_rounding_of_two_engines(mode: str, t
 
 def test_a_loss_that_is_not_finite_is_logged_as_it_is(tmp_path: Path) -> None:
     assert not config(tmp_path).logging_nan_inf_filter
+
+
+def test_processes_wait_for_one_that_waits_for_the_service(tmp_path: Path) -> None:
+    """Its patience may be spent twice in a step, for rewards and at a look; torch would give up after half an hour."""
+    assert config(tmp_path, "reward.patience_s=5000.5").ddp_timeout > 2 * 5000.5

@@ -5,6 +5,7 @@ import asyncio
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.service.scorers.tiny_models import (
     tiny_tokenizer,
 )
 from tests.trainer.holding import held_elsewhere
+from tests.trainer.launched import launched
 from tests.trainer.tiny_dataset import write_dataset
 from tests.trainer.tiny_run import write_backbone
 from tests.waiting import PATIENCE_S
@@ -110,6 +112,26 @@ def test_full_parameter_training_leaves_a_model_that_loads(parts, tmp_path):
     after = AutoModelForCausalLM.from_pretrained(output / "model").state_dict()
     assert any((before[name] - after[name]).abs().max() > 0 for name in before)
     assert command("--config", recipe, "--set", "training.learning_rate=1.0") == 2
+
+
+@pytest.mark.slow
+def test_weights_cut_over_two_processes_end_in_the_model_of_one_also_behind_the_last_step(parts, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    changes = {"lora": None, "training": {"max_steps": 2, "learning_rate": 1e-3, "micro_batch": 2}}
+    assert command("--config", write_recipe(tmp_path / "one.yaml", output=one, **parts, **changes)) == 0
+    expected = load_file(one / "model" / "model.safetensors")
+    recipe = write_recipe(tmp_path / "two.yaml", output=two, **parts, **changes)
+    for _ in range(2):
+        said = tmp_path / "said"
+        processes = launched(
+            "fsdp2", "sft", "--config", recipe, output=said, module="tests.trainer.drawn_by_prompt",
+            environment={"CUT_ON_CPU": "1"},
+        )  # fmt: skip
+        assert [process.wait(PATIENCE_S) for process in processes] == [0, 0], Path(f"{said}-0").read_text()
+        assert (two / "checkpoint-2" / "optimizer_0" / ".metadata").is_file()
+        found = load_file(two / "model" / "model.safetensors")
+        assert all((expected[name] - found[name]).abs().max() < 1e-5 for name in expected)
+        shutil.rmtree(two / "model")  # as if it had been killed before its end was written
 
 
 @pytest.mark.parametrize(
