@@ -33,7 +33,7 @@ LM_EVAL := build/lm-eval/bin/python
 VLLM := build/vllm/bin/python
 TRAINERS := build/trainers
 
-.PHONY: demo train-demo pipeline-demo study study-small test test-slow test-vllm test-trainers test-without-torch serve check \
+.PHONY: demo train-demo pipeline-demo study study-small test test-slow test-view test-vllm test-trainers test-without-torch serve check \
   check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
   bench-likelihood bench-judge bench-verify soak-verify bench-serving \
   soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
@@ -58,6 +58,14 @@ test: $(STAMP)            ## the whole suite; no GPU, no hub
 
 test-slow: $(STAMP)       ## the same checks on many more real groups
 	$(PY) -m pytest -m slow
+
+# Only this target asks for them: a driver of browsers, and the checks of accessibility as one file.
+AXE := build/axe-core
+test-view: $(STAMP)       ## the page of `rewright view` in a real browser; needs Chromium (Debian: apt install chromium) and npm
+	$(UV) pip install --quiet --python $(PY) -c constraints.txt --extra browser -r pyproject.toml
+	test -f $(AXE)/axe.min.js || (mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4.14.1 && \
+	  tar xzf axe-core-*.tgz --strip-components=1 package/axe.min.js)
+	$(PY) -m pytest -n0 -s tests/clients/view
 
 serve: $(SERVING)         ## keep the service up on 127.0.0.1:8000
 	$(PY) -m rewright.service
@@ -213,7 +221,7 @@ $(STAMP): $(SOURCES) | $(PY)
 constraints: $(STAMP)     ## the newest versions that fit together, for every Python and platform, into constraints.txt
 	mkdir -p build
 	printf '%s\n' $(TORCH) uv setuptools | $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --no-annotate --no-header --extra service --extra trainer --extra dev pyproject.toml - -o build/constraints.txt
+	  --no-annotate --no-header --extra service --extra trainer --extra dev --extra browser pyproject.toml - -o build/constraints.txt
 	echo "# Written by \`make constraints\`: the versions that a set-up installs." > constraints.txt
 	grep -vE '^(nvidia|cuda|triton)' build/constraints.txt >> constraints.txt
 	printf '%s\n' $(MODELS) >> constraints.txt

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -18,7 +19,7 @@ def html(document: dict[str, Any]) -> str:
     """document: as `rewright.clients.view.documents.document` makes it; with `examples`, requests by their names, the
     page has a form that posts to the server that it came from.
     """
-    style = (_PAGE / "style.css").read_text(encoding="utf-8")
+    style = _style("style.css")
     script = _script()
     # ASCII, so that a lone surrogate is an escape; and no `<`, so that no text ends the block.
     data = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -30,6 +31,22 @@ def html(document: dict[str, Any]) -> str:
     for name, content in (("policy", policy), ("style", style), ("script", script), ("data", data)):
         page = page.replace("{{" + name + "}}", content, 1)
     return page
+
+
+def report(title: str, body: str) -> str:
+    """A report as a page of the same look that runs and loads nothing. body: HTML; pictures are `data:` addresses."""
+    style = _style("report.css")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _style(name: str) -> str:
+    return "".join((_PAGE / file).read_text(encoding="utf-8") for file in ("colours.css", name))
 
 
 def _script() -> str:

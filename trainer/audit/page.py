@@ -7,15 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rewright.clients.view.page import report
 from rewright.trainer.audit.numbers import QUANTILES, AuditNumbers, summary
 from rewright.trainer.data.whole_files import write_text
 
 _QUOTED = 600
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left;"
-    "vertical-align:top}td.n{text-align:right}pre{white-space:pre-wrap;margin:0;font-size:12px}img{max-width:100%}"
-)
 _MEANINGS = {
     "answer wrong": "the response states another answer than its gold",
     "answer no_answer": "no final answer is found in the response",
@@ -60,8 +56,7 @@ def write_page(
             f"<h2>{html.escape(fault)}: the first {len(lines)} of {numbers.faults[fault]}</h2>",
             _rows(lines, texts),
         ]
-    head = f"<!doctype html><meta charset=utf-8><title>Audit</title><style>{_STYLE}</style>"
-    write_text(file, head + "\n".join(parts) + "\n")
+    write_text(file, report(f"Audit of {name}", "\n".join(parts)))
     return file
 
 
@@ -114,7 +109,9 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[Any]], *, texts: bool = 
         )
 
     top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    return f"<table><tr>{top}</tr>{''.join('<tr>' + ''.join(map(cell, row)) + '</tr>' for row in rows)}</table>"
+    body = "".join("<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows)
+    # A table wider than a small screen scrolls by itself, by keys too.
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _share(count: int, of: int) -> str:

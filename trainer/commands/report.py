@@ -14,7 +14,7 @@ def add(commands: "Commands") -> None:
     parser = commands.add_parser(
         "report",
         help="the paper's tables and figures from run folders",
-        description="Tables 1 to 7 and figures 2 to 4 as Markdown and PNG, with the paper's numbers beside.",
+        description="Tables 1 to 7 and figures 2 to 4 as Markdown and one HTML page, the paper's numbers beside.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders that hold some")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="default: report")

@@ -1,4 +1,4 @@
-"""The report of an experiment: the paper's tables 1 to 7 and figures 2 to 4 from run folders, as Markdown and PNG.
+"""The report of an experiment: the paper's tables 1 to 7 and figures 2 to 4 from run folders, as Markdown and HTML.
 
 Promises: what has no runs says so; numbers of the paper name their table; runs are named by their folders, and those
 that are not finished are listed.
@@ -9,16 +9,21 @@ from pathlib import Path
 
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.report import paper_numbers as paper
+from rewright.trainer.report.page import html_of
 from rewright.trainer.report.runs import Run, Runs, find_runs
 from rewright.trainer.report.tables import TABLES
 from rewright.trainer.report.words import METHOD_ORDER, NAMES
 from rewright.trainer.runs.loss_curve import draw_curves
 
 FILE = "report.md"
+PAGE = "report.html"
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
-    """OUT/report.md and its figures. Raises `RunFolderError` where no run is found or OUT cannot be written."""
+    """OUT/report.md, its figures, and both as one page, OUT/report.html.
+
+    Raises `RunFolderError` where no run is found or OUT cannot be written.
+    """
     runs = find_runs(folders)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -28,7 +33,9 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         for title, figure in FIGURES:
             lines += [f"## {title}", "", figure(runs, out), ""]
         lines += ["## Where the paper's tables disagree", "", *(f"- {line}" for line in paper.DISAGREEMENTS)]
-        (out / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        (out / FILE).write_text(text, encoding="utf-8")
+        (out / PAGE).write_text(html_of(text, out), encoding="utf-8")
     except OSError as error:
         raise RunFolderError(f"cannot write the report to {out}: {error}") from None
     return out / FILE

@@ -7,6 +7,7 @@ import pytest
 from rewright.trainer.errors import RunFolderError
 from rewright.trainer.evaluate.accuracy import against_base, averages, benchmark_result
 from rewright.trainer.report import paper_numbers as paper
+from rewright.trainer.report.page import html_of
 from rewright.trainer.report.report import write_report
 from rewright.trainer.report.runs import find_runs
 
@@ -225,3 +226,16 @@ def test_yields_are_told_apart_and_the_cost_is_a_line_of_equal_rollouts(tmp_path
     assert "| written, at matched length | 28 | 0.500 | 0.600 | -0.100 | -0.200 to -0.050 |" in page
     assert "| Mind the Gap | gap | 48 | 0 | 86 | 1.8 | 10,000 | – | – |" in page
     assert "| Rewriting-agent | agent | 48 | 480 | 48 | 11.0 | 9,000 | 129,000 | 70,000 |" in page
+
+
+def test_the_page_holds_what_the_markdown_and_the_figures_do(runs, tmp_path):
+    text = write_report([runs], tmp_path / "out").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<table>") >= 7 and "<h2>Table 1" in page
+    assert page.count("data:image/png;base64,") == text.count("](figure-") > 0
+    assert 'class="n"' in page and "style=" not in page
+
+
+def test_the_page_shows_names_as_text(tmp_path):
+    page = html_of("# R\n\n| a |\n|---:|\n| <script>alert(1)</script> |\n\n<img src=x onerror=alert(1)>\n", tmp_path)
+    assert "&lt;script&gt;" in page and "<script" not in page and "<img" not in page

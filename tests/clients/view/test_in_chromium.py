@@ -1,0 +1,270 @@
+"""The page in a real browser: thousands of groups, hostile texts, keys, controls, both themes and widths, and `/ui`.
+
+`make test-view` installs Playwright and axe-core and runs it with Debian's Chromium; without them it is skipped.
+Pictures for looking at go to build/view.
+"""
+
+import itertools
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewright.clients.view.page import html, report
+from rewright.service.reward.rule import Evidence, reward
+from rewright.service.schema import DiversityScored, JudgeScored, NllScored, Rule, Signals, VerifyScored
+from rewright.service.settings import Settings
+from tests.live_server import ROOT, serve_app
+from tests.plain_scorers import plain_scorers
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: `make test-view` does it")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = ROOT / "build" / "axe-core" / "axe.min.js"
+PICTURES = ROOT / "build" / "view"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed (Debian: apt install chromium)")
+
+WIDTHS = {"wide": 1280, "narrow": 400}
+THEMES = ("light", "dark")
+RULE = Rule()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def sheet(browser: Any) -> Iterator[Any]:
+    """A tab that fails the test for an error of a script, and remembers what was asked of any network."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    tab = context.new_page()
+    tab.errors, tab.asked = [], []
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.on("dialog", lambda dialog: tab.errors.append(f"a dialog: {dialog.message[:60]}"))
+    tab.on("request", lambda request: tab.asked.append(request.url))
+    yield tab
+    assert tab.errors == []
+    context.close()
+
+
+def group(k: int, *, step: int | None = None, size: int = 4) -> dict[str, Any]:
+    """A group as the service answers it, with texts; each fourth candidate is wrong."""
+    dice = random.Random(k)
+    boxes, each = dice.randrange(2, 60), dice.randrange(2, 60)
+    texts, evidence = [], []
+    for place in range(size):
+        right = (k + place) % 4 != 0
+        said = boxes * each if right else boxes + each
+        texts.append(f"There are {boxes} boxes of {each}. {boxes} * {each} = {said}. The answer is {said}.")
+        known = Evidence(
+            blank=False,
+            signals=Signals(n_tokens=20 + place, length_ratio=dice.uniform(0.4, 2), repeated=0.0, copied=dice.random()),
+            verify=VerifyScored(correct=right, verdict="correct" if right else "wrong", extracted=str(said)),
+        )
+        if right:
+            known.judge = JudgeScored(valid=True, verdict="valid")
+            known.nll = NllScored(nll=dice.uniform(0.3, 1.5), n_tokens=20, nll_tail=2.0, control_tokens=False)
+            known.diversity = DiversityScored(r_div=dice.uniform(0, 0.05))
+        evidence.append(known)
+    answer = reward(f"p{k}", evidence, RULE, diversity=0.1).model_dump(mode="json")
+    for item, text in zip(answer["candidates"], texts, strict=True):
+        item["text"] = text
+        words = text.split(" ")
+        item["tokens"] = [{"text": f"{word} ", "logprob": -dice.expovariate(1.0)} for word in words]
+    problem = f"A shop has {boxes} boxes with {each} pens each. How many pens are there?"
+    return answer | {"problem": problem, "reference": texts[-1], "answer": str(boxes * each), "step": step}
+
+
+def written(folder: Path, groups: list[dict[str, Any]]) -> str:
+    file = folder / "page.html"
+    shown = {"title": "rewards.jsonl", "rule": RULE.model_dump(mode="json", exclude_none=True), "groups": groups}
+    file.write_text(html(shown), encoding="utf-8")
+    return file.as_uri()
+
+
+def numbered(sheet: Any) -> list[float | None]:
+    shown = sheet.eval_on_selector_all(".candidate header b", "found => found.map(each => each.textContent)")
+    return [None if text == "–" else float(text) for text in shown]
+
+
+def test_thousands_of_groups_are_there_at_once_and_scroll(sheet: Any, tmp_path: Path) -> None:
+    address = written(tmp_path, [group(k) for k in range(5_000)])
+    sheet.goto(address)
+    sheet.wait_for_selector(".row")
+    found = sheet.evaluate("""() => ({
+        paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime, now: performance.now() })""")
+    size = (tmp_path / "page.html").stat().st_size / 1e6
+    print(f"\n5,000 groups, {size:.1f} MB: first paint {found['paint']:.0f} ms, rows by {found['now']:.0f} ms")
+    assert sheet.text_content("#count") == "5000 of 5000 groups"
+    slowest = sheet.evaluate("""async () => {
+        const list = document.getElementById('list');
+        let slowest = 0;
+        for (let k = 1; k <= 50; k += 1) {
+            const before = performance.now();
+            list.scrollTop = (list.scrollHeight * k) / 50;
+            await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+            slowest = Math.max(slowest, performance.now() - before);
+        }
+        return slowest;
+    }""")
+    print(f"50 jumps through the list: the slowest took two frames in {slowest:.0f} ms")
+    assert "p4999" in sheet.text_content(".row:last-child")
+    assert sheet.locator(".row").count() < 60
+    sheet.fill("#search", "p4321")
+    assert sheet.text_content("#count") == "1 of 5000 groups"
+    assert sheet.text_content("#group h2") == "p4321"
+
+
+def test_a_page_of_fifty_groups_can_be_mailed(tmp_path: Path) -> None:
+    written(tmp_path, [group(k, size=10) for k in range(50)])
+    size = (tmp_path / "page.html").stat().st_size
+    print(f"\n50 groups of 10 with tokens: {size / 1e6:.2f} MB")
+    assert size < 1_500_000
+
+
+def hostile_texts() -> list[str]:
+    bait = "window.ran=1;alert(1)"
+    marks = [
+        f"<script>{bait}</script>", f"</script><script>{bait}</script>", f"<img src=x onerror='{bait}'>",
+        f"<svg onload='{bait}'>", f"<iframe srcdoc='<script>parent.{bait}</script>'></iframe>", "<!--<script>", "]]>",
+        "<link rel=stylesheet href=http://127.0.0.1:9/x.css>", "<img src=http://127.0.0.1:9/x.png>",
+        "<style>*{display:none}</style>", "<base href=http://127.0.0.1:9/>", f"<a href='javascript:{bait}'>x</a>",
+        f"<form action=http://127.0.0.1:9/><button autofocus onfocus='{bait}'>", "<meta http-equiv=refresh content=0>",
+        "{{script}}{{data}}{{style}}", "&lt;script&gt;", "\u202egnp.exe\u202c", "\u2066\u202b\u2069", "a\u2028b\u2029c",
+        "\ud800", "x\udc00y", "\x00\x07\x1b[31m", "$$\\def\\a{\\a\\a}\\a$$", "\\href{javascript:alert(1)}{x}",
+        "`${ran=1}`",
+    ]  # fmt: skip
+    around = ["{}", "\n\n{}\n", "\"'{}'\"", "<b>{}</b>", "{0}{0}", "<!--{}", "1 < 2 {} > 0", "<![CDATA[{}]]>"]
+    return [frame.replace("{0}", text).replace("{}", text) for frame, text in itertools.product(around, marks)]
+
+
+def test_hostile_texts_are_shown_as_text_and_nothing_leaves(sheet: Any, tmp_path: Path) -> None:
+    texts = hostile_texts()
+    assert len(texts) == 200
+    texts.append("<b>mega</b>" * 300_000)
+    signals = {"n_tokens": 3, "length_ratio": 1.0, "repeated": 0.0, "copied": 0.0}
+    scored = [
+        {"status": "scored", "total": 1.0, "gate": "open", "r_task": 1, "signals": signals, "text": t} for t in texts
+    ]
+    scored += [{"status": "failed", "error": {"code": t, "message": t}, "text": t} for t in texts[:200]]
+    scored += [{"status": "scored", "total": 0.0, "gate": t, "r_task": 0, "text": t, "origin": t,
+                "tokens": [{"text": t, "logprob": -1.0}]} for t in texts[:200]]  # fmt: skip
+    groups = [
+        {"id": text, "problem": text, "reference": text, "answer": text, "candidates": scored if k == 0 else scored[:2]}
+        for k, text in enumerate(texts[:200])
+    ]
+    address = written(tmp_path, groups)
+    sheet.goto(address)
+    sheet.wait_for_selector(".candidate")
+    same = sheet.evaluate(
+        """(texts) => {
+            const shown = [...document.querySelectorAll('.candidate pre')].map((each) => each.textContent);
+            return JSON.parse(texts).filter((text, k) => shown[k] !== text).length;
+        }""",
+        json.dumps([*texts, *texts[:200], *texts[:200]]),
+    )
+    assert same == 0
+    for k in range(199):
+        sheet.keyboard.press("j")
+        if k % 40 == 0:
+            sheet.wait_for_timeout(1)
+    assert sheet.evaluate("document.scripts.length") == 2
+    strange = "script:not(#data), img, iframe, link, base, style, meta[http-equiv=refresh]"
+    assert sheet.evaluate(f"document.body.querySelectorAll('{strange}').length") == 1, "the page's own script alone"
+    assert sheet.evaluate("window.ran") is None
+    assert [url for url in sheet.asked if url != address] == []
+
+
+def test_keys_move_search_and_compare(sheet: Any, tmp_path: Path) -> None:
+    sheet.goto(written(tmp_path, [group(k) for k in range(30)]))
+    sheet.keyboard.press("j")
+    assert sheet.text_content("#group h2") == "p1"
+    sheet.focus("#list")
+    sheet.keyboard.press("ArrowDown")
+    sheet.keyboard.press("k")
+    assert sheet.text_content("#group h2") == "p1"
+    sheet.keyboard.press("/")
+    sheet.keyboard.type("p17")
+    assert sheet.text_content("#group h2") == "p17"
+    reached = set()
+    for _ in range(60):
+        sheet.keyboard.press("Tab")
+        reached.add(sheet.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"list", "theme", "sort"} <= reached and {"INPUT", "PRE", "BUTTON"} <= reached
+
+
+def test_controls_move_totals_as_the_service_would_and_go_back(sheet: Any, tmp_path: Path) -> None:
+    shown = group(1)
+    sheet.goto(written(tmp_path, [shown]))
+    totals = [item["total"] for item in shown["candidates"]]
+    assert numbered(sheet) == pytest.approx(totals, abs=1e-3)
+    sheet.locator("#rule label", has_text="λ_dist").locator("input").fill("3")
+    right = [item["total"] + 2 * (item["r_dist"] or 0) if item["r_task"] else 0.0 for item in shown["candidates"]]
+    assert numbered(sheet) == pytest.approx(right, abs=1e-3)
+    sheet.locator("#rule label", has_text="min length").locator("input").fill("1")
+    assert sheet.locator(".path .shut", has_text="guard_length_ratio").count() > 0
+    sheet.get_by_role("button", name="as in the file").click()
+    assert numbered(sheet) == pytest.approx(totals, abs=1e-3)
+
+
+def test_a_group_is_posted_by_the_form_and_shown(sheet: Any) -> None:
+    with serve_app(plain_scorers(), Settings(ui=True, api_keys="secret-key")) as server:
+        sheet.goto(f"{server.url}/ui")
+        request = {"groups": [{"id": "g", "problem": "P", "reference": "R", "answer": "1", "candidates": [
+            "ans=1 rea=1 nll=0.5 e=0", "ans=1 rea=1 nll=0.9 e=1", "ans=0"]}]}  # fmt: skip
+        sheet.fill(".ask textarea", json.dumps(request))
+        sheet.get_by_role("button", name="Score").click()
+        sheet.wait_for_selector(".ask .error")
+        sheet.fill(".ask input[type=password]", "secret-key")
+        sheet.get_by_role("button", name="Score").click()
+        sheet.wait_for_selector(".candidate")
+        assert sheet.locator(".path .shut").text_content() == "answer: wrong"
+        assert all(url.startswith(server.url) for url in sheet.asked)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_serious_stands_in_anybodys_way(sheet: Any, tmp_path: Path, width: str, theme: str) -> None:
+    sheet.emulate_media(color_scheme=theme)
+    sheet.set_viewport_size({"width": WIDTHS[width], "height": 800})
+    sheet.goto(written(tmp_path, [group(k, step=k // 8) for k in range(40)]))
+    sheet.wait_for_selector(".candidate")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sheet.screenshot(path=PICTURES / f"view-{width}-{theme}.png", full_page=width == "narrow")
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert serious(sheet) == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reports_have_the_same_look(sheet: Any, tmp_path: Path, width: str, theme: str) -> None:
+    rows = "".join(f"<tr><td>{name}</td><td class=n>0.5</td><td class=n>123</td></tr>" for name in ("SFT", "x" * 90))
+    head = "<thead><tr><th>method</th><th>NLL</th><th>rows</th></tr></thead>"
+    table = f'<div class="wide" tabindex="0"><table>{head}{rows}</table></div>'
+    file = tmp_path / "report.html"
+    file.write_text(report("Report", f"<h1>Report</h1><h2>Table</h2>{table}<pre>{'a ' * 200}</pre>"), encoding="utf-8")
+    sheet.emulate_media(color_scheme=theme)
+    sheet.set_viewport_size({"width": WIDTHS[width], "height": 600})
+    sheet.goto(file.as_uri())
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sheet.screenshot(path=PICTURES / f"report-{width}-{theme}.png")
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert serious(sheet) == []
+
+
+def serious(sheet: Any) -> list[str]:
+    """axe-core's findings that keep somebody from using the page, each with the place of its first."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not there: `make test-view` fetches it")
+    sheet.evaluate(AXE.read_text(encoding="utf-8"))
+    found = sheet.evaluate(
+        "async () => (await axe.run()).violations.map((one) => [one.impact, one.id, one.nodes[0].html])"
+    )
+    return [f"{name}: {place[:200]}" for impact, name, place in found if impact in ("serious", "critical")]
