@@ -51,7 +51,9 @@ def _style(name: str) -> str:
 
 def _script() -> str:
     """All modules as one, since a page from a file may load none."""
-    modules = "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in ("rule.js", "ask.js", "app.js"))
+    modules = "\n".join(
+        (_PAGE / name).read_text(encoding="utf-8") for name in ("rule.js", "parts.js", "ask.js", "jobs.js", "app.js")
+    )
     modules = re.sub(r"^import .*?;\n", "", modules, flags=re.MULTILINE | re.DOTALL)
     modules = re.sub(r"^export ", "", modules, flags=re.MULTILINE)
     return f'"use strict";\n(() => {{\n{modules}\n}})();\n'

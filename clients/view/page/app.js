@@ -1,4 +1,6 @@
 import { ask } from "./ask.js";
+import { chartOf, effectOf, overSteps } from "./jobs.js";
+import { barOf, drawn, make, number, pathOf, tokensOf } from "./parts.js";
 import { DEFAULT_RULE, advantages, ranks, rewards, sum } from "./rule.js";
 
 // Everything that comes from a file is put in as text (textContent), never as markup.
@@ -25,29 +27,15 @@ function load(shown) {
   byId("step").value = 0;
   byId("stepText").textContent = "all";
   state.steps = steps;
+  byId("overSteps").hidden = steps.length < 2;
+  state.looks = steps.length < 2 ? [] : overSteps(groups.map((each) => each.group), steps);
+  redrawSteps();
   controls();
   refilter();
 }
 
 const byId = (id) => document.getElementById(id);
 
-function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("aria-") || name === "role" || name === "for") element.setAttribute(name, value);
-    else element[name] = value;
-  }
-  element.append(...children);
-  return element;
-}
-
-function drawn(tag, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-const number = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits));
 const mean = (values) => {
   const known = values.filter((value) => value != null);
   return known.length ? sum(known) / known.length : null;
@@ -137,51 +125,6 @@ function choose(k) {
   redrawGroup();
 }
 
-const GATES = [
-  ["not blank", ["blank"]], ["answer", ["wrong", "no_answer", "undecided"]],
-  ["guards", ["guard_n_tokens", "guard_length_ratio", "guard_repeated", "guard_copied"]],
-  ["reasoning", ["invalid", "no_verdict"]], ["measurable", ["too_long", "control_tokens"]], ["open", []],
-];
-
-function pathOf(gate) {
-  const shut = GATES.findIndex(([, names]) => names.includes(gate));
-  const steps = GATES.map(([name], k) => {
-    const passed = gate === "open" || (shut >= 0 && k < shut);
-    const here = k === shut;
-    const step = make("span", { textContent: here ? `${name}: ${gate}` : name });
-    if (passed) step.className = "passed";
-    if (here) step.className = "shut";
-    return step;
-  });
-  return make("div", { className: "path", role: "img", "aria-label": `gate: ${gate ?? "not known"}` }, ...steps);
-}
-
-function barOf(parts, widest) {
-  const bar = drawn("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img" });
-  bar.setAttribute("aria-label", parts ? `parts of the total: ${JSON.stringify(parts)}` : "total not known");
-  let left = 0;
-  for (const name of ["task", "dist", "div", "scores"]) {
-    const width = parts ? (Math.max(0, parts[name]) / widest) * 100 : 0;
-    if (width > 0) bar.append(drawn("rect", { x: left, y: 0, width, height: 10, class: name }));
-    left += width;
-  }
-  return bar;
-}
-
-// Tokens with the ground of their log-probability, or of its difference from another candidate's token of the same place.
-function tokensOf(item, other) {
-  const pre = make("pre", { tabIndex: 0 });
-  item.tokens.forEach((token, k) => {
-    const value = other ? token.logprob - (other.tokens?.[k]?.logprob ?? token.logprob) : token.logprob;
-    const strength = Math.min(1, Math.abs(value) / 6);
-    const span = make("span", { textContent: token.text, title: `${token.logprob.toFixed(3)} nats` });
-    const colour = other && value > 0 ? "0 114 178" : "213 94 0";
-    span.style.background = `rgb(${colour} / ${(strength * 0.75).toFixed(2)})`;
-    pre.append(span);
-  });
-  return pre;
-}
-
 function candidateOf(item, k, now, advantage, place, before, widest) {
   const moved = place !== null && before !== null && before !== place ? ` (was ${before})` : "";
   const card = make("section", { className: "candidate", "aria-label": `candidate ${k + 1}` },
@@ -258,6 +201,34 @@ function redrawGroup() {
       candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))));
 }
 
+function redrawSteps() {
+  const chosen = state.step === null ? null : state.steps.indexOf(state.step);
+  byId("charts").replaceChildren(...state.looks.map((look) => chartOf(look, state.steps, chosen, (k) => toStep(k + 1))));
+}
+
+// k: 0 for all steps.
+function toStep(k) {
+  byId("step").value = k;
+  state.step = k === 0 ? null : state.steps[k - 1];
+  byId("stepText").textContent = state.step ?? "all";
+  redrawSteps();
+  refilter();
+}
+
+// What the controls do to all groups, once nobody moves them.
+let waiting = 0;
+function tellEffect() {
+  clearTimeout(waiting);
+  byId("effect").textContent = "";
+  if (!state.touched) return;
+  waiting = setTimeout(() => {
+    const { known, unknown, best, order, before, now } = effectOf(groups.map((each) => each.group), state.rule, given);
+    byId("effect").textContent = known === 0 ? "What this rule makes of these groups is not known."
+      : `Another best candidate in ${best} of ${known} groups, another order in ${order}; deviation within a group `
+        + `${number(before)} → ${number(now)}${unknown ? `; ${unknown} groups not known under this rule` : ""}.`;
+  }, 150);
+}
+
 // Controls.
 function slider(label, value, most, step, changed) {
   const output = make("output", { textContent: value });
@@ -272,6 +243,7 @@ function slider(label, value, most, step, changed) {
 
 function touch() {
   state.touched = true;
+  tellEffect();
   redrawGroup();
 }
 
@@ -289,6 +261,7 @@ function controls() {
     state.rule = copied(given);
     state.touched = false;
     controls();
+    tellEffect();
     redrawGroup();
   });
   byId("rule").replaceChildren(
@@ -307,12 +280,7 @@ function controls() {
 
 function start() {
   for (const [name, [label]] of Object.entries(SORTS)) byId("sort").append(make("option", { value: name, textContent: label }));
-  byId("step").addEventListener("input", () => {
-    const k = Number(byId("step").value);
-    state.step = k === 0 ? null : state.steps[k - 1];
-    byId("stepText").textContent = state.step ?? "all";
-    refilter();
-  });
+  byId("step").addEventListener("input", () => toStep(Number(byId("step").value)));
   byId("search").addEventListener("input", () => {
     state.query = byId("search").value;
     refilter();

@@ -214,6 +214,42 @@ def test_controls_move_totals_as_the_service_would_and_go_back(sheet: Any, tmp_p
     assert numbered(sheet) == pytest.approx(totals, abs=1e-3)
 
 
+def test_hacking_is_seen_over_steps(sheet: Any, tmp_path: Path) -> None:
+    """Texts that copy more and more, and are paid for it."""
+    groups = []
+    for step in range(6):
+        for k in range(3):
+            one = group(10 * step + k, step=5 * step)
+            for place, item in enumerate(one["candidates"]):
+                item["signals"]["copied"] = 0.1 * step + 0.05 * place
+                item["total"] = 1.0 + item["signals"]["copied"]
+            groups.append(one)
+    sheet.goto(written(tmp_path, groups))
+    sheet.get_by_text("Over steps").click()
+    copied = sheet.locator("figure", has_text="copied share")
+    assert "0.075 → 0.575 · r 1.00" in copied.text_content()
+    copied.locator("svg").click(position={"x": 2, "y": 20})
+    assert sheet.text_content("#count") == "3 of 18 groups" and sheet.text_content("#stepText") == "0"
+    sheet.focus("#step")
+    sheet.keyboard.press("ArrowRight")
+    assert sheet.text_content("#stepText") == "5"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for theme in THEMES:
+        sheet.emulate_media(color_scheme=theme)
+        sheet.screenshot(path=PICTURES / f"steps-{theme}.png")
+        assert serious(sheet) == []
+
+
+def test_another_rule_tells_what_it_does_to_all_groups(sheet: Any, tmp_path: Path) -> None:
+    sheet.goto(written(tmp_path, [group(k) for k in range(50)]))
+    assert sheet.locator("#effect").is_hidden()
+    sheet.locator("#rule label", has_text="λ_dist").locator("input").fill("0")
+    sync_api.expect(sheet.locator("#effect")).to_contain_text("of 50 groups")
+    assert sheet.text_content("#effect").startswith("Another best candidate in ")
+    sheet.get_by_role("button", name="as in the file").click()
+    assert sheet.locator("#effect").is_hidden()
+
+
 def test_a_group_is_posted_by_the_form_and_shown(sheet: Any) -> None:
     with serve_app(plain_scorers(), Settings(ui=True, api_keys="secret-key")) as server:
         sheet.goto(f"{server.url}/ui")
