@@ -18,7 +18,7 @@ Values = Mapping[str, Any]
 
 _OF_GROUP = ("id", "problem", "reference", "answer", "nll_mean", "nll_std", "diversity", "feasible", "failed")
 _COMPONENTS = ("total", "r_task", "v_ans", "v_rea", "nll", "nll_dist", "nll_z", "r_dist", "r_div")
-_OF_ITEM = ("status", "gate", "error", "scores", "signals", "tokens", *_COMPONENTS)
+_OF_ITEM = ("status", "gate", "error", "scores", "signals", "tokens", "extracted", "score", "rationale", *_COMPONENTS)
 _SIGNALS = ("n_tokens", "length_ratio", "repeated", "copied")
 KNOWN = (
     "answers of /v1/reward, lines of `rewright score`, groups with candidates, TRL's completion logs with rewright's "

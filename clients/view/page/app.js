@@ -152,7 +152,9 @@ function candidateOf(item, k, now, advantage, place, before, widest) {
     ["advantage", number(advantage)], ["NLL", number(item.nll)], ["z", number(now.nll_z)], ["r_dist", number(now.r_dist)],
     ["r_div", number(now.r_div, 4)], ["length", number(item.signals?.length_ratio, 2)], ["copied", number(item.signals?.copied, 2)],
     ["repeated", number(item.signals?.repeated, 2)],
+    ...(item.extracted == null ? [] : [["says", item.extracted]]), ...(item.score == null ? [] : [["judge", number(item.score)]]),
   ];
+  if (item.rationale) card.append(make("p", { className: "rationale", textContent: item.rationale }));
   if (item.status !== "text") {
     card.append(make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })])));
   }

@@ -1,12 +1,23 @@
 // The form of a service's own page: groups are posted to it, and what comes back is shown.
 
-// Texts beside their rewards, and tokens where the service gave them.
-export function together(request, answer, nlls) {
+// What a reward answer does not hold: [path, label, asked from the first, what more the request says, which fields are shown].
+const DETAILS = [
+  ["verify", "answers found", true, {}, ["extracted"]],
+  ["judge", "judge's scores", false, {}, ["score", "rationale"]],
+  ["nll", "tokens by likelihood", true, { tokens: true }, ["tokens"]],
+];
+
+// Texts beside their rewards, with details where the service gave them. details: its other answers by their paths.
+export function together(request, answer, details) {
   return answer.groups.map((group, g) => {
     const posted = request.groups[g];
     const candidates = group.candidates.map((item, k) => {
-      const tokens = nlls?.groups[g]?.candidates[k]?.tokens;
-      return { ...item, text: posted.candidates[k], ...(tokens ? { tokens } : {}) };
+      const shown = { ...item, text: posted.candidates[k] };
+      for (const [path, , , , fields] of DETAILS) {
+        const detail = details[path]?.groups[g]?.candidates[k];
+        for (const field of fields) if (detail?.[field] != null) shown[field] = detail[field];
+      }
+      return shown;
     });
     const texts = { problem: posted.problem, reference: posted.reference, answer: posted.answer };
     return { ...group, ...texts, candidates };
@@ -30,12 +41,12 @@ export function ask(make, examples, show) {
     text.value = JSON.stringify(examples[choice.value], null, 1);
   });
   const key = make("input", { type: "password", autocomplete: "off", placeholder: "none" });
-  const tokens = make("input", { type: "checkbox", checked: true });
+  const wanted = DETAILS.map(([, , checked]) => make("input", { type: "checkbox", checked }));
   const said = make("p", { className: "facts", role: "status" });
   const button = make("button", { type: "submit", textContent: "Score" });
   const form = make("form", { className: "ask" },
-    make("label", {}, "Example ", choice), make("label", {}, "Key ", key), make("label", {}, tokens, "tokens by likelihood"),
-    button, text, said);
+    make("label", {}, "Example ", choice), make("label", {}, "Key ", key),
+    ...DETAILS.map(([, label], k) => make("label", {}, wanted[k], label)), button, text, said);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
@@ -45,9 +56,12 @@ export function ask(make, examples, show) {
       const request = JSON.parse(text.value);
       const answer = await post("v1/reward", request, key.value);
       const { rule, ...body } = request;
-      const nlls = tokens.checked ? await post("v1/nll", { ...body, tokens: true }, key.value) : null;
-      show({ title: "scored here", rule: rule ?? null, groups: together(request, answer, nlls) });
-      said.textContent = "";
+      const asked = DETAILS.filter((_, k) => wanted[k].checked);
+      // A detail that is not to be had leaves the rewards, and is said.
+      const found = await Promise.allSettled(asked.map(([path, , , more]) => post(`v1/${path}`, { ...body, ...more }, key.value)));
+      const details = Object.fromEntries(asked.map(([path], k) => [path, found[k].value]));
+      show({ title: "scored here", rule: rule ?? null, groups: together(request, answer, details) });
+      said.textContent = asked.flatMap(([, label], k) => (found[k].reason ? [`without ${label}: ${found[k].reason.message}`] : [])).join("; ");
     } catch (error) {
       said.className = "error";
       said.textContent = error.message;

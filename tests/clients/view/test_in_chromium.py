@@ -155,7 +155,8 @@ def test_hostile_texts_are_shown_as_text_and_nothing_leaves(sheet: Any, tmp_path
     ]
     scored += [{"status": "failed", "error": {"code": t, "message": t}, "text": t} for t in texts[:200]]
     scored += [{"status": "scored", "total": 0.0, "gate": t, "r_task": 0, "text": t, "origin": t,
-                "tokens": [{"text": t, "logprob": -1.0}]} for t in texts[:200]]  # fmt: skip
+                "extracted": t, "rationale": t, "tokens": [{"text": t, "logprob": -1.0}]}
+               for t in texts[:200]]  # fmt: skip
     groups = [
         {"id": text, "problem": text, "reference": text, "answer": text, "candidates": scored if k == 0 else scored[:2]}
         for k, text in enumerate(texts[:200])
@@ -262,6 +263,13 @@ def test_a_group_is_posted_by_the_form_and_shown(sheet: Any) -> None:
         sheet.get_by_role("button", name="Score").click()
         sheet.wait_for_selector(".candidate")
         assert sheet.locator(".path .shut").text_content() == "answer: wrong"
+        assert "says42" in sheet.locator(".candidate").first.text_content()
+        assert sheet.locator(".candidate pre span").count() == 6
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        sheet.screenshot(path=PICTURES / "ui.png")
+        assert serious(sheet) == []
+        sheet.set_viewport_size({"width": WIDTHS["narrow"], "height": 800})
+        assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
         assert all(url.startswith(server.url) for url in sheet.asked)
 
 

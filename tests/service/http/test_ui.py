@@ -46,11 +46,14 @@ def test_texts_and_tokens_stand_beside_their_rewards() -> None:
     request = {"groups": [{"problem": "P", "reference": "R", "candidates": ["a", "b"]}]}
     answer = {"groups": [{"id": "0", "candidates": [{"total": 1}, {"total": None}]}]}
     nlls = {"groups": [{"candidates": [{"tokens": [{"text": "a", "logprob": -1}]}, {"status": "failed"}]}]}
-    call = f"together({json.dumps(request)}, {json.dumps(answer)}, {json.dumps(nlls)})"
+    found = {"groups": [{"candidates": [{"extracted": "7"}, {"extracted": None}]}]}
+    details = {"nll": nlls, "verify": found, "judge": None}
+    call = f"together({json.dumps(request)}, {json.dumps(answer)}, {json.dumps(details)})"
     script = f"{code.replace('export ', '')}\nconsole.log(JSON.stringify({call}));"
     done = subprocess.run([str(NODE), "-e", script], capture_output=True, text=True, check=True)
     (group,) = json.loads(done.stdout)
     assert (group["problem"], group["reference"]) == ("P", "R")
     first, second = group["candidates"]
     assert (first["text"], first["total"], first["tokens"]) == ("a", 1, [{"text": "a", "logprob": -1}])
-    assert (second["text"], second["total"]) == ("b", None) and "tokens" not in second
+    assert first["extracted"] == "7" and "score" not in first
+    assert (second["text"], second["total"]) == ("b", None) and not {"tokens", "extracted"} & second.keys()
