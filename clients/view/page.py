@@ -52,7 +52,8 @@ def _style(name: str) -> str:
 def _script() -> str:
     """All modules as one, since a page from a file may load none."""
     modules = "\n".join(
-        (_PAGE / name).read_text(encoding="utf-8") for name in ("rule.js", "parts.js", "ask.js", "jobs.js", "app.js")
+        (_PAGE / name).read_text(encoding="utf-8")
+        for name in ("rule.js", "parts.js", "ask.js", "jobs.js", "labels.js", "sorts.js", "app.js")
     )
     modules = re.sub(r"^import .*?;\n", "", modules, flags=re.MULTILINE | re.DOTALL)
     modules = re.sub(r"^export ", "", modules, flags=re.MULTILINE)

@@ -1,12 +1,15 @@
 import { ask } from "./ask.js";
 import { chartOf, effectOf, overSteps } from "./jobs.js";
+import { judgePanel } from "./labels.js";
 import { barOf, drawn, make, number, pathOf, tokensOf } from "./parts.js";
-import { DEFAULT_RULE, advantages, ranks, rewards, sum } from "./rule.js";
+import { DEFAULT_RULE, advantages, ranks, rewards } from "./rule.js";
+import { SORTS, measured } from "./sorts.js";
 
 // Everything that comes from a file is put in as text (textContent), never as markup.
 const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
-const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null };
+const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null,
+  card: 0, labels: new Map(), threshold: 0.5 };
 let groups = [];
 let given = DEFAULT_RULE;
 
@@ -15,7 +18,7 @@ const copied = (rule) => ({ ...rule, guards: { ...rule.guards }, weights: { ...r
 // What there is to look at from now on.
 function load(shown) {
   given = copied({ ...DEFAULT_RULE, ...(shown.rule ?? {}) });
-  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null });
+  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null, card: 0, labels: new Map() });
   groups = shown.groups.map((group, place) => {
     const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
     return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
@@ -30,52 +33,12 @@ function load(shown) {
   byId("overSteps").hidden = steps.length < 2;
   state.looks = steps.length < 2 ? [] : overSteps(groups.map((each) => each.group), steps);
   redrawSteps();
+  redrawJudge();
   controls();
   refilter();
 }
 
 const byId = (id) => document.getElementById(id);
-
-const mean = (values) => {
-  const known = values.filter((value) => value != null);
-  return known.length ? sum(known) / known.length : null;
-};
-
-// Numbers of a group that it is sorted by and listed with.
-function measured(group) {
-  const items = group.candidates;
-  const open = items.filter((item) => item.r_task === 1).length;
-  const totals = items.map((item) => item.total ?? null).filter((total) => total !== null);
-  return {
-    yield: items.some((item) => item.r_task != null) ? open / items.length : null,
-    spread: totals.length ? Math.max(...totals) - Math.min(...totals) : null,
-    failed: items.filter((item) => item.status === "failed").length,
-    nll: mean(items.map((item) => item.nll)),
-    length: mean(items.map((item) => item.signals?.length_ratio)),
-    copied: mean(items.map((item) => item.signals?.copied)),
-    repeated: mean(items.map((item) => item.signals?.repeated)),
-  };
-}
-
-const SORTS = {
-  order: ["as in the file", (a, b) => a.place - b.place],
-  low: ["yield, lowest first", by("yield", 1)],
-  high: ["yield, highest first", by("yield", -1)],
-  spread: ["spread of totals", by("spread", -1)],
-  failed: ["failures", by("failed", -1)],
-  nll: ["NLL, highest first", by("nll", -1)],
-  length: ["length ratio", by("length", -1)],
-  copied: ["copied share", by("copied", -1)],
-  repeated: ["repeated share", by("repeated", -1)],
-};
-
-function by(name, direction) {
-  return (a, b) => {
-    const [x, y] = [a.measured[name], b.measured[name]];
-    if (x == null || y == null) return (x == null) - (y == null) || a.place - b.place;
-    return direction * (x - y) || a.place - b.place;
-  };
-}
 
 // The list: only the rows in sight exist.
 function refilter() {
@@ -118,6 +81,7 @@ function choose(k) {
   if (k < 0 || k >= state.matching.length) return;
   state.chosen = k;
   state.compare = null;
+  state.card = 0;
   const list = byId("list");
   if (k * ROW < list.scrollTop) list.scrollTop = k * ROW;
   if ((k + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (k + 1) * ROW - list.clientHeight;
@@ -130,7 +94,9 @@ function candidateOf(item, k, now, advantage, place, before, widest) {
   const card = make("section", { className: "candidate", "aria-label": `candidate ${k + 1}` },
     make("header", {}, make("b", { textContent: number(now.total) }),
       make("span", { textContent: `#${k + 1}${item.origin ? ` ${item.origin}` : ""}` }),
-      make("span", { textContent: place === null ? "" : `place ${place}${moved}` })));
+      make("span", { textContent: place === null ? "" : `place ${place}${moved}` }),
+      make("span", { className: "label", textContent: { true: "sound", false: "unsound" }[state.labels.get(labelPlace(k))] ?? "" })));
+  if (k === state.card && byId("judge").open) card.classList.add("chosen");
   if (item.status !== "text") {
     if (item.status === "scored") card.append(pathOf(now.gate), barOf(now.parts, widest));
     if (item.error) card.append(make("p", { className: "error", textContent: `${item.error.code}: ${item.error.message}` }));
@@ -206,6 +172,37 @@ function redrawGroup() {
 function redrawSteps() {
   const chosen = state.step === null ? null : state.steps.indexOf(state.step);
   byId("charts").replaceChildren(...state.looks.map((look) => chartOf(look, state.steps, chosen, (k) => toStep(k + 1))));
+}
+
+function redrawJudge() {
+  byId("judgePanel").replaceChildren(...judgePanel(groups.map((each) => each.group), state.labels, state.threshold, (threshold) => {
+    state.threshold = threshold;
+    redrawJudge();
+    byId("judgePanel").querySelector("input").focus();
+  }));
+}
+
+const labelPlace = (k) => `${state.matching[state.chosen].place} ${k}`;
+
+// Keys that label: true and false say what the chosen candidate is and go on to the next, null takes it back.
+const LABELS = { y: true, n: false, u: null };
+
+function label(key) {
+  // A file without the text gives nothing to read, and nothing to save.
+  if (chosenGroup()?.candidates[state.card]?.text == null) return;
+  const last = chosenGroup().candidates.length - 1;
+  if (LABELS[key] === null) state.labels.delete(labelPlace(state.card));
+  else state.labels.set(labelPlace(state.card), LABELS[key]);
+  if (LABELS[key] !== null) state.card = Math.min(last, state.card + 1);
+  redrawJudge();
+  toCard(state.card);
+}
+
+function toCard(k) {
+  if (!chosenGroup()?.candidates[k]) return;
+  state.card = k;
+  redrawGroup();
+  byId("group").querySelectorAll(".candidate")[k].scrollIntoView({ block: "nearest" });
 }
 
 // k: 0 for all steps.
@@ -291,6 +288,7 @@ function start() {
     state.sort = byId("sort").value;
     refilter();
   });
+  byId("judge").addEventListener("toggle", redrawGroup);
   byId("list").addEventListener("scroll", redrawList);
   window.addEventListener("resize", redrawList);
   byId("theme").addEventListener("click", () => {
@@ -300,11 +298,13 @@ function start() {
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
+    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "range";
     if (event.key === "/" && !typing) {
       event.preventDefault();
       byId("search").focus();
     } else if (!typing && (event.key === "j" || event.key === "k")) choose(state.chosen + (event.key === "j" ? 1 : -1));
+    else if (!typing && byId("judge").open && event.key in LABELS) label(event.key);
+    else if (!typing && byId("judge").open && (event.key === "h" || event.key === "l")) toCard(state.card + (event.key === "l" ? 1 : -1));
     else if (event.target === byId("list") && ["ArrowDown", "ArrowUp"].includes(event.key)) {
       event.preventDefault();
       choose(state.chosen + (event.key === "ArrowDown" ? 1 : -1));

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rewright.clients.view.page import html, report
+from rewright.service.commands.labelled_rows import labelled_rows
 from rewright.service.reward.rule import Evidence, reward
 from rewright.service.schema import DiversityScored, JudgeScored, NllScored, Rule, Signals, VerifyScored
 from rewright.service.settings import Settings
@@ -249,6 +250,35 @@ def test_another_rule_tells_what_it_does_to_all_groups(sheet: Any, tmp_path: Pat
     assert sheet.text_content("#effect").startswith("Another best candidate in ")
     sheet.get_by_role("button", name="as in the file").click()
     assert sheet.locator("#effect").is_hidden()
+
+
+def test_a_judge_is_labelled_by_keys_and_the_labels_are_read_by_judge_eval(sheet: Any, tmp_path: Path) -> None:
+    groups = [group(k) for k in range(3)]
+    for one in groups:
+        for item, score in zip(one["candidates"], (0.1, 0.6, 0.7, 0.95), strict=True):
+            item["score"] = score
+    sheet.goto(written(tmp_path, groups))
+    sheet.get_by_text("Judge and labels").click()
+    sheet.focus("#list")
+    for key in ("n", "n", "y", "y"):
+        sheet.keyboard.press(key)
+    assert sheet.locator(".candidate .label").all_text_contents() == ["unsound", "unsound", "sound", "sound"]
+    assert "at 0.50: precision 0.67 of 3 labelled that it takes, recall 1.00 of 2" in sheet.text_content("#judge .said")
+    sheet.locator("#judge input").fill("0.65")
+    sheet.locator("#judge input").dispatch_event("change")
+    assert "precision 1.00 of 2" in sheet.text_content("#judge .said")
+    sheet.keyboard.press("j")
+    sheet.keyboard.press("l")
+    sheet.keyboard.press("y")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sheet.screenshot(path=PICTURES / "judge.png")
+    assert serious(sheet) == []
+    with sheet.expect_download() as download:
+        sheet.get_by_role("button", name="Save 5 labels").click()
+    download.value.save_as(tmp_path / "labels.jsonl")
+    rows = labelled_rows(str(tmp_path / "labels.jsonl"))
+    assert [row.valid for row in rows] == [False, False, True, True, True]
+    assert rows[4].candidate == groups[1]["candidates"][1]["text"] and rows[4].problem == groups[1]["problem"]
 
 
 def test_a_group_is_posted_by_the_form_and_shown(sheet: Any) -> None:
