@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S, until
 from tests.warm_process import WarmProcess
 
 MODULE = "tests.trainer.drawn_by_prompt"
-STEPS = 3
+STEPS = 2
 CUT = {"CUT_ON_CPU": "1", "PLAIN_ROLLOUTS": "1"}
 
 
@@ -74,9 +74,9 @@ def apart(one, other):
     return (sum(float((found[name] - weight).square().sum()) for name, weight in right.items()) / moved) ** 0.5
 
 
-def killed_after_its_second_step(configuration, recipe, output, service, said, **environment):
-    """Both processes, while they wait for the rewards of the third step; then nothing holds the service."""
-    written = [output / "checkpoint-2" / name for name in ("trainer_state.json", "rng_state_0.pth", "rng_state_1.pth")]
+def killed_after_its_first_step(configuration, recipe, output, service, said, **environment):
+    """Both processes, while they wait for the rewards of the second step; then nothing holds the service."""
+    written = [output / "checkpoint-1" / name for name in ("trainer_state.json", "rng_state_0.pth", "rng_state_1.pth")]
     service.hold_once(written[0])
     processes = launched(configuration, "grpo", "--config", recipe, output=said, module=MODULE, environment=environment)
     until(lambda: all(file.exists() for file in written) or any(p.poll() is not None for p in processes))
@@ -92,12 +92,12 @@ def test_two_processes_killed_and_resumed_make_the_adapter_of_one(parts, service
     output, said = tmp_path / "two" / "run", tmp_path / "two" / "said"
     output.parent.mkdir()
     recipe = recipe_of(output, parts)
-    killed_after_its_second_step("ddp", recipe, output, service, said)
+    killed_after_its_first_step("ddp", recipe, output, service, said)
     asked = service.asked()
     codes, text = ended(launched("ddp", "grpo", "--config", recipe, output=said, module=MODULE), said)
     assert codes == [0, 0], text
-    assert text.count("going on from checkpoint-2") == 2
-    # Each looks whether the service answers, and the third step has two groups.
+    assert text.count("going on from checkpoint-1") == 2
+    # Each looks whether the service answers, and the second step has two groups.
     assert service.asked() - asked == 2 + 2
     # A reward is that of the whole group: torn ones would fail, or have another diversity.
     assert rewards(output) == pytest.approx(rewards(one), abs=1e-6)
@@ -112,13 +112,13 @@ def test_weights_that_are_cut_over_two_processes_make_the_adapter_of_one(parts, 
     output, said = tmp_path / "two" / "run", tmp_path / "two" / "said"
     output.parent.mkdir()
     recipe = recipe_of(output, parts)
-    killed_after_its_second_step("fsdp2", recipe, output, service, said, **CUT)
-    assert (output / "checkpoint-2" / "pytorch_model_fsdp_0" / ".metadata").is_file()
+    killed_after_its_first_step("fsdp2", recipe, output, service, said, **CUT)
+    assert (output / "checkpoint-1" / "pytorch_model_fsdp_0" / ".metadata").is_file()
     codes, text = ended(
         launched("fsdp2", "grpo", "--config", recipe, output=said, module=MODULE, environment=CUT), said
     )
     assert codes == [0, 0], text
-    assert text.count("going on from checkpoint-2") == 2
+    assert text.count("going on from checkpoint-1") == 2
     assert rewards(output) == pytest.approx(rewards(one), abs=1e-5)
     assert apart(one, output) < 1e-3
 
