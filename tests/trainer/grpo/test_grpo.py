@@ -88,7 +88,7 @@ def test_a_run_looks_at_problems_that_it_is_not_trained_on(unbroken):
     logged = {row["step"]: row for row in history(unbroken) if "watch/yield" in row}
     assert sorted(logged) == [2, 4]
     assert logged[2]["watch/nll"] == pytest.approx(rows[1]["nll"])
-    assert "held-back problems" in (unbroken / "adapter" / "README.md").read_text()
+    assert "## Watched" in (unbroken / "adapter" / "README.md").read_text()
     assert (unbroken / "plots" / "watch.png").read_bytes().startswith(b"\x89PNG")
     assert (unbroken / "best").exists() == ("Kept in `best/`" in (unbroken / "adapter" / "README.md").read_text())
 
