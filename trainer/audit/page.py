@@ -108,7 +108,7 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[Any]], *, texts: bool = 
             f"<td><pre>{text}</pre></td>" if texts else f"<td{'' if isinstance(value, str) else ' class=n'}>{text}</td>"
         )
 
-    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    top = "".join(f"<th>{html.escape(name)}</th>" if name else "<td></td>" for name in head)
     body = "".join("<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows)
     # A table wider than a small screen scrolls by itself, by keys too.
     return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -323,7 +323,10 @@ def test_reports_have_the_same_look(sheet: Any, tmp_path: Path, width: str, them
     head = "<thead><tr><th>method</th><th>NLL</th><th>rows</th></tr></thead>"
     table = f'<div class="wide" tabindex="0"><table>{head}{rows}</table></div>'
     file = tmp_path / "report.html"
-    file.write_text(report("Report", f"<h1>Report</h1><h2>Table</h2>{table}<pre>{'a ' * 200}</pre>"), encoding="utf-8")
+    file.write_text(
+        report("Report", f"<h1>Report of {'/folder' * 20}</h1><h2>Table</h2>{table}<pre>{'a ' * 200}</pre>"),
+        encoding="utf-8",
+    )
     sheet.emulate_media(color_scheme=theme)
     sheet.set_viewport_size({"width": WIDTHS[width], "height": 600})
     sheet.goto(file.as_uri())
