@@ -24,6 +24,15 @@ def write_problems(file: Path, count: int = 40) -> Path:
     return file
 
 
+def write_parts(folder: Path, url: str) -> dict[str, Any]:
+    """What `write_recipe` needs beside an output, for the service at url."""
+    return {
+        "model": write_backbone(folder / "model"),
+        "problems": write_problems(folder / "problems.jsonl"),
+        "url": url,
+    }
+
+
 def write_recipe(file: Path, *, model: Path, problems: Path, url: str, output: Path, **blocks: Any) -> Path:
     content: dict[str, Any] = {
         "backbone": {"model": str(model), "device": "cpu", "precision": "float32"},

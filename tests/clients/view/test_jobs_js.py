@@ -13,7 +13,9 @@ import pytest
 from rewright.service.schema import Rule
 
 NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="node, which runs the page's arithmetic, is not installed")
+pytestmark = pytest.mark.skipif(
+    NODE is None, reason="node, which runs the page's arithmetic, is not installed (Debian: apt install nodejs)"
+)
 RULE = Rule().model_dump(mode="json", exclude_none=True) | {"guards": {}, "weights": {}}
 
 

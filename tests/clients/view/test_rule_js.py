@@ -25,7 +25,9 @@ from rewright.service.schema import (
 )
 
 NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="node, which runs the page's arithmetic, is not installed")
+pytestmark = pytest.mark.skipif(
+    NODE is None, reason="node, which runs the page's arithmetic, is not installed (Debian: apt install nodejs)"
+)
 
 VARIANTS = ("full", "no_dist", "no_div", "task_only", "soft")
 LOST = Failed.because("scorer_unavailable", "away", retryable=True)

@@ -124,7 +124,7 @@ def test_the_page_may_run_its_own_script_and_load_nothing(tmp_path: Path) -> Non
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:", page.split('id="data">')[0])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed (Debian: apt install chromium)")
 def test_a_browser_shows_hostile_texts_as_text(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     # What Chromium prints of a page, it prints as UTF-8, which half of a surrogate pair ends.

@@ -40,7 +40,9 @@ def test_its_examples_are_requests(name: str) -> None:
     assert ScoreRequest.model_validate(EXAMPLES[name]).groups[0].candidates
 
 
-@pytest.mark.skipif(NODE is None, reason="node, which runs the page's code, is not installed")
+@pytest.mark.skipif(
+    NODE is None, reason="node, which runs the page's code, is not installed (Debian: apt install nodejs)"
+)
 def test_texts_and_tokens_stand_beside_their_rewards() -> None:
     code = Path(__file__).parents[3].joinpath("clients/view/page/ask.js").read_text(encoding="utf-8")
     request = {"groups": [{"problem": "P", "reference": "R", "candidates": ["a", "b"]}]}

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.live_server import free_port
 from tests.trainer.launched import CONFIGURATIONS
 from tests.trainer.service_process import killable_service
-from tests.trainer.tiny_run import write_backbone, write_problems, write_recipe
+from tests.trainer.tiny_run import write_parts, write_recipe
 from tests.waiting import PATIENCE_S, until
 from tests.warm_process import WarmProcess
 
@@ -30,12 +30,7 @@ def service():
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory, service):
-    folder = tmp_path_factory.mktemp("parts")
-    return {
-        "model": write_backbone(folder / "model"),
-        "problems": write_problems(folder / "problems.jsonl"),
-        "url": service.url,
-    }
+    return write_parts(tmp_path_factory.mktemp("parts"), service.url)
 
 
 def run(recipe_file, **options):
