@@ -19,8 +19,7 @@ import httpx
 START_S = 300
 # Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work.
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
-# TQDM_DISABLE: a bar that rewrites its line is no use in a log.
-SERVICE = {"REWRIGHT_LOG_LEVEL": "info", "TQDM_DISABLE": "1"}
+SERVICE = {"REWRIGHT_LOG_LEVEL": "info"}
 
 
 class ProgressLine:

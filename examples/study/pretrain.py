@@ -1,6 +1,6 @@
 """Raise the study's model: a Llama of two million parameters with a tokenizer and a chat template of its own.
 
-    python -m examples.study.pretrain FOLDER [--steps 1400] [--seed 17]
+    python -m examples.study.pretrain FOLDER [--steps 5000] [--seed 17]
 
 Leaves an ordinary folder, as `save_pretrained` writes it, with the loss by kind in `pretraining.jsonl`. A run that is
 killed goes on from `FOLDER.part` with the same command. The loss falls on the answers alone.
@@ -25,7 +25,7 @@ from examples.study.world import Turn, pretraining
 
 VOCABULARY = 512
 WINDOW = 512
-STEPS = 1400
+STEPS = 5000
 BATCH = 32
 PIECES = 2
 """A step's answers in so many batches of like length, so that little is padding."""

@@ -22,7 +22,6 @@ class SharedModels:
         """What a batch on that device holds while it runs; None where batches may run side by side."""
         import torch
 
-        _hide_progress_bars()
         on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         return self._cpu_turn if on_cpu else None
 
@@ -41,10 +40,3 @@ class SharedModels:
             if key not in self._backbones:
                 self._backbones[key] = load_backbone(model, precision=precision, device=device, setting=setting)
             return self._backbones[key]
-
-
-def _hide_progress_bars() -> None:
-    """Loading bars would stand between the JSON lines of the log."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -31,7 +31,7 @@ START_S = 600.0
 _END_S = 30.0
 _AGAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
-_QUIET = {"TQDM_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+_QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work."""
 
 
