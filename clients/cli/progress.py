@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Never, Self
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    pass
 
 REDRAW_S = 0.1
 PLAIN_LINE_S = 10.0

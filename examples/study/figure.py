@@ -1,11 +1,12 @@
 """Yield, general accuracy and arithmetic of each method as one picture, with 95 % intervals against the base.
 
-python -m examples.study.figure RESULTS.json OUT.png
+python -m examples.study.figure RESULTS.json OUT.png [METHOD ...]
 """
 
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 
-def draw(results: Path, picture: Path) -> Path:
-    """Of the last part of results.json: all seeds together, or the only one."""
+def draw(results: Path, picture: Path, only: Sequence[str] = ()) -> Path:
+    """Of the last part of results.json: all seeds together, or the only one. only: methods from the top; empty: all."""
     *_, numbers = json.loads(results.read_text(encoding="utf-8")).values()
     methods: dict[str, Any] = {name: m for name, m in numbers["methods"].items() if name != "base"}
-    names = list(methods)
+    names = list(only or methods)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 0.45 * len(names) + 1.6), sharey=True, layout="constrained")
     left.barh(names, [100 * methods[n].get("yield", math.nan) for n in names], color="#7a9cc6")
     left.set_xlabel("rewrites that passed, % of problems")
@@ -40,4 +41,4 @@ def draw(results: Path, picture: Path) -> Path:
 
 
 if __name__ == "__main__":
-    print(draw(Path(sys.argv[1]), Path(sys.argv[2])))
+    print(draw(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
