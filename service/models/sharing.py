@@ -22,6 +22,7 @@ class SharedModels:
         """What a batch on that device holds while it runs; None where batches may run side by side."""
         import torch
 
+        _hide_progress_bars()
         on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         return self._cpu_turn if on_cpu else None
 
@@ -40,3 +41,16 @@ class SharedModels:
             if key not in self._backbones:
                 self._backbones[key] = load_backbone(model, precision=precision, device=device, setting=setting)
             return self._backbones[key]
+
+
+def _hide_progress_bars() -> None:
+    """Bars of loading and unpacking would stand between the JSON lines of the log.
+
+    The environment silences tqdm only where nothing has imported it before.
+    """
+    from transformers import modeling_gguf_pytorch_utils as gguf_loading
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # It asks tqdm itself, past transformers' own switch.
+    gguf_loading.tqdm = transformers_logging.tqdm  # type: ignore[attr-defined]
