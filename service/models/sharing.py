@@ -53,4 +53,4 @@ def _hide_progress_bars() -> None:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # It asks tqdm itself, past transformers' own switch.
-    gguf_loading.tqdm = transformers_logging.tqdm  # type: ignore[attr-defined]
+    gguf_loading.tqdm = transformers_logging.tqdm  # type: ignore[attr-defined, assignment]
