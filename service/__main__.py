@@ -33,8 +33,6 @@ def main(config: Path | None = None) -> int:
 
     # Tokenizers' own threads would fight with the batchers', and warn at every fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Bars of loading and unpacking would stand between the JSON lines of the log; tqdm reads this as it is imported.
-    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))

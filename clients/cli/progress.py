@@ -3,10 +3,9 @@
 import io
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Never, Self
+from typing import Never, Self
 
-if TYPE_CHECKING:
-    pass
+from tqdm import tqdm
 
 REDRAW_S = 0.1
 PLAIN_LINE_S = 10.0
@@ -28,10 +27,6 @@ class ProgressBar:
         self._done = done
 
     def __enter__(self) -> Self:
-        # Here, since a service started by the same command line tells tqdm by the environment to be silent, and tqdm
-        # reads that as it is imported.
-        from tqdm import tqdm
-
         terminal = sys.stderr.isatty()
         self._bar: tqdm[Never] = tqdm(
             total=self._total,

@@ -44,13 +44,10 @@ class SharedModels:
 
 
 def _hide_progress_bars() -> None:
-    """Bars of loading and unpacking would stand between the JSON lines of the log.
-
-    The environment silences tqdm only where nothing has imported it before.
-    """
+    """Bars of loading and unpacking would stand between the JSON lines of the log."""
     from transformers import modeling_gguf_pytorch_utils as gguf_loading
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    # It asks tqdm itself, past transformers' own switch.
+    # It asks tqdm itself, past that switch; tqdm's own, in the environment, is read only once, as it is imported.
     gguf_loading.tqdm = transformers_logging.tqdm  # type: ignore[attr-defined, assignment]

@@ -16,6 +16,7 @@ from rewright.service.models.backbone import Backbone, load_backbone
 from rewright.service.models.gguf import cache_directory
 from rewright.service.models.hashing import content_hash
 from rewright.service.models.locating import locate
+from rewright.service.models.sharing import SharedModels
 from tests.service.scorers import tiny_models as tiny
 from tests.waiting import PATIENCE_S
 from tests.warm_process import WarmProcess
@@ -107,6 +108,23 @@ def test_a_gguf_file_is_unpacked_once(gguf: Path) -> None:
     assert first.context_window == 128 and first.tokenizer.chat_template == tiny.NO_SYSTEM_TURN
     ids = torch.tensor([[5, 9, 13, 40]])
     assert torch.equal(first.model(input_ids=ids).logits, again.model(input_ids=ids).logits)
+
+
+def test_no_bar_is_written_between_the_lines_of_a_services_log(
+    gguf: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from tqdm.auto import tqdm
+    from transformers import modeling_gguf_pytorch_utils as gguf_loading
+    from transformers.utils import logging as transformers_logging
+
+    # As they are before a service starts; put back afterwards.
+    monkeypatch.setattr(gguf_loading, "tqdm", tqdm)
+    monkeypatch.setattr(transformers_logging, "_tqdm_active", True)
+    models = SharedModels()
+    models.turn("cpu")
+    models.loader("test", str(gguf), precision="float32", device="cpu")()
+    assert len(copies()) == 1
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("damage", ["cut short", "one byte changed", "a file gone", "no manifest"])
