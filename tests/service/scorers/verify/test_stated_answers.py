@@ -9,7 +9,7 @@ import pytest
 
 from rewright.service.schema import Group, VerifyScored
 from rewright.service.scorers.verify.scorer import AnswerVerifier
-from tests.service.scorers.verify import probed_answers
+from tests.service.scorers.verify import probed_answers, probed_references
 from tests.service.scorers.verify.stated_answers import NO_GOLD, REFERENCES, STATED, Row
 
 Verdicts = Callable[[Iterable[Group]], list[str]]
@@ -53,7 +53,7 @@ def test_the_gold_of_a_reference_is_found_at_either_end(verdicts: Verdicts, fami
 
 @pytest.mark.parametrize("source", ["answer", "reference"])
 def test_what_was_probed_afterwards(verdicts: Verdicts, source: str) -> None:
-    rows = probed_answers.ANSWERS if source == "answer" else probed_answers.REFERENCES
+    rows = probed_answers.ANSWERS if source == "answer" else probed_references.REFERENCES
     assert len(rows) >= 20
     found = verdicts(groups_of(rows, source))
     assert [(row, verdict) for row, verdict in zip(rows, found, strict=True) if (verdict == "correct") != row[2]] == []

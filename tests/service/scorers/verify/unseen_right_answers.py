@@ -2,7 +2,7 @@ r"""A second table of right answers, written without reading the verifier's rule
 
 Rows are (gold, candidate) or (gold, candidate, problem), by topic.
 
-The counterweight of `unseen_wrong_answers.py`. All must be credited.
+The counterweight of `unseen_wrong_answers`. All must be credited.
 """
 
 SPELLINGS: dict[str, list[tuple[str, ...]]] = {

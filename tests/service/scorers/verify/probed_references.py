@@ -1,0 +1,98 @@
+r"""References whose stated answer stands first or last, written after the rules as `probed_answers` are."""
+
+from tests.service.scorers.verify.probed_answers import Row
+
+REFERENCES: list[Row] = [
+    (
+        "**Answer.** $n = 7$.\n\nSuppose that 3 points lie on a line. Then 5 of them are fixed and we need 9.",
+        "\\boxed{7}",
+        True,
+        None,
+    ),
+    (
+        "**Answer.** $n = 7$.\n\nSuppose that 3 points lie on a line. Then 5 of them are fixed and we need 9.",
+        "\\boxed{9}",
+        False,
+        None,
+    ),
+    ("Answer: $\\frac{1}{2}$\n\nSolution. Let p be 3. Then we have q=5.", "\\boxed{\\frac12}", True, None),
+    (
+        "The answer is $2^{10}$. To prove this, note that each coin has 2 sides, so that for 3 coins there are 8.",
+        "\\boxed{1024}",
+        True,
+        None,
+    ),
+    (
+        "The largest such number is 99. Indeed, for 100 we would need 3 more, but only 2 exist.",
+        "\\boxed{99}",
+        True,
+        None,
+    ),
+    (
+        "We prove that the minimum value is $\\sqrt{2}$. Assume that $a=1$. Then $b=2$ and $c=3$.",
+        "\\boxed{\\sqrt{2}}",
+        True,
+        None,
+    ),
+    (
+        "We will show that the answer is 12. First we give an example with 4 rows. Each has 3 cells.",
+        "\\boxed{12}",
+        True,
+        None,
+    ),
+    ("Let x be the number. The smallest is 5. We add 7 to get 12.", "\\boxed{12}", True, None),
+    ("The answer: yes. Take 3 points and 4 lines.", "\\boxed{\\text{yes}}", True, None),
+    ("No. Suppose there were 5 such numbers. Then 3 would be even.", "\\boxed{\\text{No}}", True, None),
+    ("$n=4$. Suppose there were 5 such numbers. Then 3 would be even.", "\\boxed{4}", True, None),
+    (
+        "$\\boxed{4}$. Suppose there were 5 such numbers. Then the answer is at most 3, a contradiction.",
+        "\\boxed{4}",
+        True,
+        None,
+    ),
+    ("Ans. (C). We check 3 cases and 2 of them fail.", "C", True, None),
+    ("First there are 12 apples. She eats 3. Then 9 remain.", "9", True, "She has 12 apples and eats 3."),
+    ("Solution 1. We count 12 pairs. So there are 6 matches.", "6", True, None),
+    (
+        "The price is 30 dollars. First we subtract 5 dollars, then we multiply by 2 to find 50 dollars.",
+        "50",
+        True,
+        None,
+    ),
+    ("x = 3 and y = 4, so the sum is 7", "7", True, None),
+    ("Answer: 5 or 7. Suppose 3.", "\\boxed{5}", False, None),
+    ("Hence x = 3 and y = -1.", "x = 3, y = -1", True, None),
+    ("Hence x = 3 and y = -1.", "x = -1, y = 3", False, None),
+    ("Hence x = 3 and y = -1.", "-1", False, None),
+    ("The room is 12 m by 5 m.", "5", False, None),
+    ("So she has 3 cats, 4 dogs and 5 birds.", "5", False, None),
+    (
+        "So she has 3 cats, 4 dogs and 5 birds.",
+        "5",
+        True,
+        "She has 3 cats and 4 dogs and some birds; 12 pets in all. How many birds?",
+    ),
+    ("So it takes 2 hours and 30 minutes.", "30", False, None),
+    ("So it takes 2 hours and 30 minutes.", "2 hours and 30 minutes", True, None),
+    ("He pays $12 and gets $3 back.", "3", True, "He pays $12 for a $9 book. What does he get back?"),
+    (
+        "The length is \\boxed{12} and the width is \\boxed{5}.",
+        "The length is \\boxed{12} and the width is \\boxed{5}.",
+        True,
+        None,
+    ),
+    (
+        "The length is \\boxed{12} and the width is \\boxed{5}.",
+        "The length is \\boxed{5} and the width is \\boxed{12}.",
+        False,
+        None,
+    ),
+    ("Minimum: \\boxed{2}, maximum: \\boxed{9}", "Minimum: \\boxed{9}, maximum: \\boxed{2}", False, None),
+    (
+        "The first number is \\boxed{4} and the second number is \\boxed{7}.",
+        "The first number is \\boxed{7} and the second number is \\boxed{4}.",
+        False,
+        None,
+    ),
+    ("The roots are \\boxed{3} and \\boxed{8}.", "The roots are \\boxed{8} and \\boxed{3}.", True, None),
+]
