@@ -31,6 +31,8 @@ START_S = 600.0
 _END_S = 30.0
 _AGAIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
+_LOST = signal.SIGRTMIN
+"""Sent to the main thread where the service is lost. Not SIGINT, which a run in a shell's background ignores."""
 _QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Service and trainer take turns on few cores; threads that spin while they wait would hold up the other's work."""
 
@@ -79,13 +81,15 @@ def own_service(log_file: Path, settings: Mapping[str, str]) -> Iterator[str]:
         # Whatever the run is at, waiting for a reward above all, it must not go on waiting. A signal that comes just
         # before a system call does not interrupt it.
         while not ending.is_set():
-            signal.pthread_kill(main, signal.SIGINT)
+            signal.pthread_kill(main, _LOST)
             ending.wait(_AGAIN_S)
 
+    watcher = threading.Thread(target=watch, name="own-service", daemon=True)
+    before = signal.signal(_LOST, signal.default_int_handler)
     log.info("starting a reward service of this run's own at %s; its log is %s", url, log_file)
     try:
         _wait_until_ready(url, process)
-        threading.Thread(target=watch, name="own-service", daemon=True).start()
+        watcher.start()
         log.info("the reward service is ready")
         yield url
     except BaseException as error:
@@ -105,6 +109,9 @@ def own_service(log_file: Path, settings: Mapping[str, str]) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if watcher.is_alive():
+            watcher.join()
+        signal.signal(_LOST, before)
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:

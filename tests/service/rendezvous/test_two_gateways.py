@@ -169,7 +169,7 @@ def test_many_callers_and_a_gateway_that_is_killed(redis_url, shared):
         )
         try:
             assert dying.stdout.readline() == "up\n"
-            meeting = AsyncRendezvous([survivor.url, f"http://127.0.0.1:{port}"], deadline_s=4, piece_s=1.0)
+            meeting = AsyncRendezvous([survivor.url, f"http://127.0.0.1:{port}"], deadline_s=8, piece_s=1.0)
 
             async def caller(queue):
                 while queue:

@@ -46,7 +46,13 @@ def test_one_that_does_not_start_says_why(tmp_path: Path) -> None:
         raise AssertionError("it must not come up")
 
 
-def test_one_that_dies_ends_the_run_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_one_that_dies_ends_the_run_at_once(
+    tmp_path: Path, request: pytest.FixtureRequest, interrupts: "signal._HANDLER"
+) -> None:
+    """In a shell's background as well, where interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, interrupts)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     log_file = tmp_path / "log"
     with pytest.raises(ServiceTrouble, match="ended by itself with status -9"), own_service(log_file, LIGHT):
         os.kill(pids_of(log_file)[0], signal.SIGKILL)
@@ -56,10 +62,12 @@ def test_one_that_dies_ends_the_run_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_the_run_whatever_ends_that(tmp_path: Path, sent: signal.Signals) -> None:
     log_file = tmp_path / "log"
+    # A run of these tests in a shell's background ignores interrupts, and so would what it starts.
     code = f"""
-        import time
+        import signal, time
         from pathlib import Path
         from rewright.trainer.runs.own_service import own_service
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with own_service(Path({str(log_file)!r}), {LIGHT!r}):
             print("ready", flush=True)
             time.sleep(600)
