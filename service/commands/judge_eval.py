@@ -4,7 +4,8 @@ The rows are those of `rewright.service.commands.labelled_rows`: `category` name
 begins with `derived-` are set apart as constructed. Errors name the line and the field.
 
 Prints AUROC, accuracy and precision of "valid" at the threshold, the table by category and a suggested threshold, and
-draws the curve. Not covered: choosing the judge, which is the settings' business.
+draws the curve; natural and constructed rows apart have intervals, and a calibration its cross-validated figures beside
+these. Not covered: choosing the judge, which is the settings' business.
 """
 
 import argparse
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         print("rewright judge-eval: both sound and unsound rows must be scored; nothing to measure", file=sys.stderr)
         return 1
     _report(judged, configured.scorers.judge.threshold)
+    _report_apart(rows, judged, configured.scorers.judge.calibration)
     good, bad = scores(sound), scores(row for members in unsound.values() for row in members)
     if not _draw(curve(good, bad), at_threshold(good, bad, suggested(good, bad)), options.plot):
         return 1
@@ -124,6 +126,20 @@ def _report(judged: list[Judged], threshold: float) -> None:
             f"{line.certain:10.2f}{line.passed:8.2f}"
         )
     print("no model: share that fails a check for certain; passed: share let through at the suggested threshold")
+
+
+def _report_apart(rows: list[LabelledRow], judged: list[Judged], calibration: str | None) -> None:
+    """Natural and constructed rows apart, beside what a calibration was worth when it was fitted."""
+    from rewright.service.commands.judge_figures import figures, rows_revision, table
+    from rewright.service.scorers.judge.calibration import Calibration
+
+    columns = {"these rows": figures(rows, [row.score for row in judged])}
+    fitted = Calibration.load(calibration) if calibration is not None else None
+    if fitted is not None:
+        columns["cross-validated, as fitted"] = dict(fitted.cross_validated)
+    print(f"\n{table(columns)}")
+    if fitted is not None and fitted.labelled == rows_revision(rows):
+        print("the calibration was fitted on these very rows: only what is cross-validated says how good it is")
 
 
 def _percent(rows: list[Judged]) -> str:

@@ -100,6 +100,7 @@ def test_the_base_alone_scores_beside_files_of_the_user(base, users_folder, serv
     [
         (["serve"], "service"),
         (["judge-eval", "groups.jsonl"], "service"),
+        (["judge-fit", "groups.jsonl"], "service"),
         (["train", "grpo", "--config", "grpo-small-cpu"], "trainer"),
         (["train", "sft", "--config", "sft-small-cpu"], "trainer"),
         (["build", "--config", "build-small-cpu"], "trainer"),

@@ -8,7 +8,8 @@ Policy
 - The identical text in a box is right, whatever it is.
 - A reference without a box or statement at its end may state its answer at the start and prove it afterwards: "Answer:
   …", "We claim that the answer is …", "The minimum is …". Prose that ends in several values side by side ("12 cm long
-  and 5 cm wide") says not which is asked for: no gold.
+  and 5 cm wide") says not which is asked for: no gold. One that is a calculation alone ("6 * 7 = 42") asks for its
+  value; as `answer` it asks for the equation.
 - A gold answer of words is met by the words that a sentence ends in ("So the bead is **red**."), too.
 
 Not covered: paraphrases; other languages than by the identical text.
@@ -78,6 +79,10 @@ _SMALL_WORDS = words(
 _WORD = re.compile(r"[^\W\d_]{2}")
 _LONG_WORD = re.compile(r"[^\W\d_]{4}|[^\x00-\x7f\W]{2}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+_OPERATION = re.compile(r"\d[\s)}$%!]*(?:[-+*/×÷·^−]|\\(?:times|cdot|div))|\d!|\\(?:d?frac|sqrt|binom)")
+_UNITS_AND_COMMANDS = re.compile(r"\\(?:text|mathrm)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_ONE_NUMBER = re.compile(r"(?!\D*$)[^<>≤≥≠,;]+")
+_LETTER = re.compile(r"[^\W\d_]")
 _BOLD_END = re.compile(r"\*\*([^*\n]{1,80})\*\*[.!\s]*$")
 _COMPLEMENT = re.compile(r"(?:.*\s(?:is|are|was|were|be)\s+|.*(?<![=!<>:])[:=](?!=)\s*)(\S.*?)[.!\s*]*$", re.DOTALL)
 
@@ -138,7 +143,21 @@ def _of_reference(reference: str, problem: str | None) -> Gold | None:
         place = reference.rfind(found.sentence[:80])
         if 0 <= place < len(reference) - len(found.sentence) - _NEAR_END and (head := _at_start(reference)) is not None:
             return _choice_or_value(head)
-    return _choice_or_value(found.text) if found is not None else None
+    if found is None:
+        return None
+    return _choice_or_value(_value_of_calculation(found.text) or found.text)
+
+
+def _value_of_calculation(text: str) -> str | None:
+    """What "6 * 7 = 42 jars" comes to: a solution of one line. An equation with letters is an answer as it stands."""
+    before, equals, value = text.rpartition("=")
+    if not equals or not _OPERATION.search(before) or _LETTER.search(_UNITS_AND_COMMANDS.sub(" ", before)):
+        return None
+    value = value.strip("$ .,")
+    if is_bare(value) and not _WORD.search(_UNITS_AND_COMMANDS.sub(" ", value)):
+        return value if _ONE_NUMBER.fullmatch(value) else None
+    found = values(value)
+    return found[0].text if len(found) == 1 else None
 
 
 def _choice_or_value(text: str) -> Gold:

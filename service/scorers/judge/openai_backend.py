@@ -22,12 +22,21 @@ from rewright.service.core.request_context import seconds_left
 from rewright.service.errors import OutOfTime, ScorerUnavailable
 from rewright.service.schema import Failed, Group, JudgeGroup
 from rewright.service.scorers.base import ReplicaState, failed
+from rewright.service.scorers.judge.calibration import Calibration, RegressionAsking
 from rewright.service.scorers.judge.chat_endpoints import ChatEndpoints, NoAnswer, Refused
+from rewright.service.scorers.judge.label_asking import LabelAsking
 from rewright.service.scorers.judge.marks import breaker_of, unmarked
 from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.openai_answers import answer_schema, read_answer
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
-from rewright.service.scorers.judge.verdicts import LABEL_FLOOR, JudgeItem, described, judge_groups, validate_prompt
+from rewright.service.scorers.judge.verdicts import (
+    LABEL_FLOOR,
+    Asking,
+    JudgeItem,
+    described,
+    judge_groups,
+    validate_prompt,
+)
 
 TOP = 20
 """Likeliest tokens asked for: the most that the common servers allow."""
@@ -45,7 +54,7 @@ class OpenAIJudge:
     base_urls: …/v1, several for failover. concurrency: calls under way at once. call_timeout_s: deadline of one call,
     retries included. both_orders: the mean of both orders of the labels. samples: answers drawn for each rationale.
     label_floor: the least probability that both labels together must have for a verdict. tokenizer: hub name or folder
-    of the served model's.
+    of the served model's. calibration: a regression that was fitted for this judge.
     Codes of failed candidates: `blank`, `judge_unavailable` and `judge_cut_off` (both retryable), `judge_rejected`
     (every server refuses this text, for instance because it is too long for its context, and answers others).
     """
@@ -67,17 +76,24 @@ class OpenAIJudge:
         label_floor: float = LABEL_FLOOR,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         tokenizer: str | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         validate_prompt(prompt, both_orders=both_orders, samples=samples)
         self._base_urls = list(base_urls)
         self._model = model
         self._api_key = api_key
-        self._prompt = prompt
+        self.prompt = prompt
         self._threshold = threshold
         self._concurrency = concurrency
         self._call_timeout_s = call_timeout_s
         self._both_orders = both_orders
         self._samples = samples
+        self._calibration = calibration
+        self._asking: Asking = (
+            RegressionAsking(calibration, threshold)
+            if calibration is not None
+            else LabelAsking(threshold, samples=samples, both_orders=both_orders)
+        )
         self._label_floor = label_floor
         self._tokenizer = tokenizer
         self._as_text: Callable[[str], str] = unmarked
@@ -91,8 +107,10 @@ class OpenAIJudge:
     async def open(self) -> None:
         """Nothing is asked yet: a judge that is down must not keep the service from starting.
 
-        Raises `SettingsError` where the tokenizer cannot be had.
+        Raises `SettingsError` where the tokenizer cannot be had, or the calibration belongs to another judge.
         """
+        if self._calibration is not None:
+            self._calibration.check(self.describe())
         if self._tokenizer is not None:
             self._as_text = await asyncio.to_thread(breaker_of, self._tokenizer)
         self._endpoints = ChatEndpoints(
@@ -119,26 +137,21 @@ class OpenAIJudge:
         return ReplicaState(well=len(self._base_urls) - away, away=away, retries=retries)
 
     def describe(self) -> dict[str, Any]:
-        return described("openai", self._model, self._prompt, self._threshold, self._label_floor) | {
+        return described("openai", self._model, self.prompt, self._threshold, self._label_floor) | {
             "servers": len(self._base_urls),
             "tokenizer": self._tokenizer,
             "both_orders": self._both_orders,
             "samples": self._samples,
             **self._template,
+            **({"calibration": self._calibration.describe()} if self._calibration is not None else {}),
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
         """One result per group in order. Raises `ScorerUnavailable` when the scorer is not open."""
-        return await judge_groups(
-            groups,
-            self._prompt,
-            self._ask_all,
-            threshold=self._threshold,
-            samples=self._samples,
-            both_orders=self._both_orders,
-        )
+        return await judge_groups(groups, self.prompt, self.ask, self._asking)
 
-    async def _ask_all(self, questions: Sequence[Question]) -> list[JudgeItem]:
+    async def ask(self, questions: Sequence[Question]) -> list[JudgeItem]:
+        """Each question's own answer, in order. Raises `ScorerUnavailable` when the scorer is not open."""
         if self._endpoints is None:
             raise ScorerUnavailable("the judge is not open")
         return await asyncio.gather(*(self._ask(self._endpoints, question) for question in questions))
@@ -149,7 +162,7 @@ class OpenAIJudge:
             "messages": [{"role": "user", "content": self._as_text(question.user)}],
             **self._template,
         }
-        body |= self._rationale_fields(question.sample) if self._prompt.asks == "rationale" else _LABEL_FIELDS
+        body |= self._rationale_fields(question.sample) if self.prompt.asks == "rationale" else _LABEL_FIELDS
         try:
             async with asyncio.timeout(seconds_left()):
                 answer = await endpoints.complete(body, affinity=question.shared)
@@ -164,12 +177,12 @@ class OpenAIJudge:
                 retryable=False,
             )
         self._last_worked = time.monotonic()
-        item = read_answer(answer, self._prompt, self._threshold, self._label_floor)
+        item = read_answer(answer, self.prompt, self._threshold, self._label_floor)
         self._watch.note(item)
         return item
 
     def _rationale_fields(self, sample: int) -> dict[str, Any]:
-        schema = {"name": "judgement", "strict": True, "schema": answer_schema(self._prompt)}
+        schema = {"name": "judgement", "strict": True, "schema": answer_schema(self.prompt)}
         fields = {
             "max_tokens": RATIONALE_TOKENS,
             "temperature": SAMPLE_TEMPERATURE if self._samples > 1 else 0,

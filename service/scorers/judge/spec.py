@@ -33,6 +33,11 @@ class JudgeSettings(Prompting, DeviceSettings):
         "say something else.",
     )
     both_orders: bool = Field(False, description="Ask in both orders of the labels; the score is their mean.")
+    calibration: str | None = Field(
+        None,
+        description="A file of `rewright judge-fit`: the score is what was fitted there. It belongs to one model and "
+        "prompt, and is refused with another.",
+    )
     samples: int = Field(1, ge=1, le=64, description="openai, rationale prompts: answers drawn; score is their mean.")
     tokenizer: str | None = Field(
         None,
@@ -57,6 +62,8 @@ class JudgeSettings(Prompting, DeviceSettings):
             raise ValueError("base_urls holds a password; put the key into api_key")
         if self.where != "local":
             return self
+        if self.calibration is not None and (self.both_orders or self.samples > 1):
+            raise ValueError("a calibration asks what it was fitted on; leave both_orders and samples out")
         if self.backend == "openai" and not self.base_urls:
             raise ValueError("backend is 'openai' but base_urls is empty; name at least one …/v1 endpoint")
         if self.backend == "openai" and self.model == EMBEDDED:
@@ -69,11 +76,13 @@ class JudgeSettings(Prompting, DeviceSettings):
 
 
 def _build(building: Building) -> Scorer[Any]:
+    from rewright.service.scorers.judge.calibration import Calibration
     from rewright.service.scorers.judge.prompt import JudgePrompt
 
     s: JudgeSettings = building.settings
     # The stand-in cannot judge: it should at least not shut the gate on every candidate of a demonstration.
     prompt = JudgePrompt.load(s.prompt or ("label-v1" if s.model == EMBEDDED else "label-v2"))
+    calibration = Calibration.load(s.calibration) if s.calibration is not None else None
     if s.backend == "openai":
         from rewright.service.scorers.judge.openai_backend import OpenAIJudge
 
@@ -87,6 +96,7 @@ def _build(building: Building) -> Scorer[Any]:
             samples=s.samples,
             label_floor=s.label_floor,
             tokenizer=s.tokenizer,
+            calibration=calibration,
             # Not every server knows the field: it is sent where somebody asked for it.
             chat_template_kwargs=s.template_args if "template_args" in s.model_fields_set else None,
             concurrency=s.concurrency,
@@ -101,6 +111,7 @@ def _build(building: Building) -> Scorer[Any]:
         label_floor=s.label_floor,
         prompting=s.prompting,
         both_orders=s.both_orders,
+        calibration=calibration,
         **building.batching(),
     )
 

@@ -11,6 +11,7 @@ of the labels share, and prompts that ask for a rationale.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -29,23 +30,29 @@ from rewright.service.models.memory_split import OutOfMemory
 from rewright.service.models.rendering import DEFAULT_RENDERING, Prompting, Rendering
 from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
 from rewright.service.scorers.base import failed
+from rewright.service.scorers.judge.calibration import Calibration, RegressionAsking
+from rewright.service.scorers.judge.label_asking import LabelAsking
 from rewright.service.scorers.judge.no_verdict_alarm import NoVerdictAlarm
 from rewright.service.scorers.judge.prompt import JudgePrompt, Question
 from rewright.service.scorers.judge.verdicts import (
     LABEL_FLOOR,
+    Asking,
     JudgeItem,
     by_labels,
     described,
     is_label,
     judge_groups,
+    judged,
     validate_prompt,
 )
-
-# The same question must read alike tomorrow, and the answer must begin where the generation prompt ends.
 
 Ids = tuple[int, ...]
 Scores = list[JudgeScored | OutOfMemory | None]
 """The verdict of each question; None where the logits are not finite."""
+
+
+PROBED = 512
+"""Tokens, evenly spread over the vocabulary."""
 
 
 class Asked(NamedTuple):
@@ -95,8 +102,8 @@ class TransformersJudge:
 
     load: gives the model; called once, on another thread. batch_tokens: tokens one forward pass may hold.
     queue_tokens: tokens that may wait. label_floor: the least probability of both labels together that makes a verdict.
-    prompting: how questions are rendered. both_orders: the mean of both orders of
-    the labels. turn: held while the device works, so that scorers sharing it take turns.
+    prompting: how questions are rendered. both_orders: the mean of both orders of the labels. calibration: what was
+    fitted for this judge. turn: held while the device works, so that scorers sharing it take turns.
     Codes of failed candidates: `blank`, `too_long` and `not_finite` (not retryable), `out_of_memory` and `internal`.
     """
 
@@ -113,6 +120,7 @@ class TransformersJudge:
         label_floor: float = LABEL_FLOOR,
         prompting: Prompting = DEFAULT_RENDERING,
         both_orders: bool = False,
+        calibration: Calibration | None = None,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
         if prompt.asks != "label":
@@ -122,12 +130,19 @@ class TransformersJudge:
             )
         validate_prompt(prompt, both_orders=both_orders)
         self._load = load
-        self._prompt = prompt
-        self._prompting = prompting
+        self.prompt = prompt
+        self.prompting = prompting
         self._threshold = threshold
         self._label_floor = label_floor
         self._watch = NoVerdictAlarm()
         self._both_orders = both_orders
+        self._calibration = calibration
+        self._asking: Asking = (
+            RegressionAsking(calibration, threshold)
+            if calibration is not None and calibration.kind == "regression"
+            else LabelAsking(threshold, both_orders=both_orders)
+        )
+        self._probed: Ids = calibration.tokens if calibration is not None else ()
         self._batch_tokens = batch_tokens
         self._opened: _Opened | None = None
         self._batcher: Batcher[Asked, Scores] = Batcher(
@@ -141,19 +156,22 @@ class TransformersJudge:
         )
 
     async def open(self) -> None:
+        """Raises `SettingsError` where the calibration belongs to another judge."""
         self._opened = await asyncio.to_thread(self._prepare)
+        if self._calibration is not None:
+            self._calibration.check(self.describe())
         self._batcher.start()
 
     def _prepare(self) -> _Opened:
         backbone = self._load()
         chat = ChatFormat.of(
             backbone.tokenizer,
-            Rendering(**dict(self._prompting)),
+            Rendering(**dict(self.prompting)),
             eos_ids=backbone.eos_ids,
             setting="scorers.judge",
             needs_end=False,
         )
-        labels = label_tokens(backbone.tokenizer, self._prompt)
+        labels = label_tokens(backbone.tokenizer, self.prompt)
         scorer = fastest_scorer(backbone, batch_tokens=self._batch_tokens, next_ids=[*labels.valid, *labels.invalid])
         return _Opened(backbone, chat, labels, scorer)
 
@@ -171,9 +189,9 @@ class TransformersJudge:
     def describe(self) -> dict[str, Any]:
         """`stand_in` is true for the embedded model, which is too small to judge well."""
         if self._opened is None:
-            return described("transformers", "not loaded", self._prompt, self._threshold, self._label_floor)
+            return described("transformers", "not loaded", self.prompt, self._threshold, self._label_floor)
         backbone = self._opened.backbone
-        return described("transformers", backbone.name, self._prompt, self._threshold, self._label_floor) | {
+        return described("transformers", backbone.name, self.prompt, self._threshold, self._label_floor) | {
             "revision": backbone.revision,
             "precision": str(backbone.dtype).removeprefix("torch."),
             "device": str(backbone.device),
@@ -182,15 +200,15 @@ class TransformersJudge:
             "stand_in": backbone.embedded,
             "both_orders": self._both_orders,
             "way": self._opened.scorer.way,
+            **({"calibration": self._calibration.describe()} if self._calibration is not None else {}),
         }
 
     async def score(self, groups: Sequence[Group]) -> list[JudgeGroup]:
         """One result per group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
-        return await judge_groups(
-            groups, self._prompt, self._ask_all, threshold=self._threshold, both_orders=self._both_orders
-        )
+        return await judge_groups(groups, self.prompt, self.ask, self._asking)
 
-    async def _ask_all(self, questions: Sequence[Question]) -> list[JudgeItem]:
+    async def ask(self, questions: Sequence[Question]) -> list[JudgeItem]:
+        """Each question's own answer, in order. Raises as `score`."""
         if self._opened is None:
             raise ScorerUnavailable("the judge is not open")
         if not questions:
@@ -199,9 +217,7 @@ class TransformersJudge:
         prompts = await asyncio.to_thread(lambda: [tuple(chat.encode_prefix(q.user)) for q in questions])
         # One position more than the prompt, for the verdict.
         fitting = [i for i, ids in enumerate(prompts) if len(ids) < backbone.context_window]
-        jobs: list[Asked] = []
-        for _, together in groupby(fitting, key=lambda i: questions[i].shared):
-            jobs += _asked([prompts[i] for i in together], self._batch_tokens)
+        jobs = _jobs(questions, prompts, fitting, self._batch_tokens)
         outcomes = await self._batcher.submit(jobs) if jobs else []
         scores = [
             score
@@ -229,19 +245,66 @@ class TransformersJudge:
         assert self._opened is not None  # noqa: S101  the batcher starts after loading
         labels = self._opened.labels
         trees = [Tree(job.beginning, job.rests) for job in jobs]
-        found = self._opened.scorer.score(trees, next_ids=[*labels.valid, *labels.invalid])
-        return [[one if isinstance(one, OutOfMemory) else self._verdict(one, labels) for one in each] for each in found]
+        found = self._opened.scorer.score(trees, next_ids=[*labels.valid, *labels.invalid, *self._probed])
+        return [
+            [one if isinstance(one, OutOfMemory) else self._verdict(one.tolist(), labels) for one in each]
+            for each in found
+        ]
 
-    def _verdict(self, logprobs: torch.Tensor, labels: LabelTokens) -> JudgeScored | None:
-        """Of the log-probabilities of the label tokens, valid ones first."""
-        values = logprobs.tolist()
-        valid, invalid = values[: len(labels.valid)], values[len(labels.valid) :]
-        return by_labels(valid, invalid, threshold=self._threshold, floor=self._label_floor)
+    def _verdict(self, values: Sequence[float], labels: LabelTokens) -> JudgeScored | None:
+        """Of the log-probabilities of the label tokens, valid ones first, and of those that a probe reads."""
+        behind = len(labels.valid) + len(labels.invalid)
+        valid, invalid = values[: len(labels.valid)], values[len(labels.valid) : behind]
+        verdict = by_labels(valid, invalid, threshold=self._threshold, floor=self._label_floor)
+        if verdict is None or verdict.score is None or self._calibration is None or not self._probed:
+            return verdict
+        p = self._calibration.p_valid(values[behind:])
+        return judged(p, self._threshold) if math.isfinite(p) else None
+
+    def probe_tokens(self) -> Ids:
+        """The labels' tokens, and `PROBED` others: through them a probe sees the last hidden state."""
+        if self._opened is None:
+            raise ScorerUnavailable("the judge is not open")
+        labels, size = self._opened.labels, len(self._opened.backbone.tokenizer)
+        return tuple(dict.fromkeys([*labels.valid, *labels.invalid, *range(0, size, max(1, size // PROBED))]))
+
+    def plain(self, logprobs: Sequence[float]) -> float | None:
+        """P(valid) of what `look` saw of `probe_tokens`; None where there is no verdict."""
+        if self._opened is None:
+            raise ScorerUnavailable("the judge is not open")
+        verdict = self._verdict(logprobs, self._opened.labels)
+        return verdict.score if verdict is not None else None
+
+    async def look(self, questions: Sequence[Question], tokens: Ids) -> list[list[float] | None]:
+        """The natural log-probabilities of these tokens where each question's verdict would stand, shape [N] each: what
+        a probe is fitted on. None for a question that is too long, also for memory. Not while anything is scored.
+        """
+        if self._opened is None:
+            raise ScorerUnavailable("the judge is not open")
+        return await asyncio.to_thread(self._look, self._opened, questions, tokens)
+
+    def _look(self, opened: _Opened, questions: Sequence[Question], tokens: Ids) -> list[list[float] | None]:
+        prompts = [tuple(opened.format.encode_prefix(question.user)) for question in questions]
+        fitting = [i for i, ids in enumerate(prompts) if len(ids) < opened.backbone.context_window]
+        jobs = _jobs(questions, prompts, fitting, self._batch_tokens)
+        seen = opened.scorer.score([Tree(job.beginning, job.rests) for job in jobs], next_ids=tokens) if jobs else []
+        found = dict(zip(fitting, (one for each in seen for one in each), strict=True))
+        return [one.tolist() if isinstance(one := found.get(i), torch.Tensor) else None for i in range(len(prompts))]
 
 
 def _worked(scores: Scores) -> bool:
     """Whether the device did its work: a batch lost to memory is no sign of life."""
     return not all(isinstance(score, OutOfMemory) for score in scores)
+
+
+def _jobs(
+    questions: Sequence[Question], prompts: Sequence[Ids], fitting: Sequence[int], batch_tokens: int
+) -> list[Asked]:
+    """The fitting questions in their order, neighbours that begin alike together."""
+    jobs: list[Asked] = []
+    for _, together in groupby(fitting, key=lambda i: questions[i].shared):
+        jobs += _asked([prompts[i] for i in together], batch_tokens)
+    return jobs
 
 
 def _asked(prompts: Sequence[Ids], batch_tokens: int) -> list[Asked]:

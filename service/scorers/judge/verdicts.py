@@ -7,13 +7,14 @@ searched for in text; equal candidates of a group are asked once and answered ea
 with score 0 and the reason as its rationale; one that goes on behind its answer is also asked without that
 (`readings`), and the lower result counts.
 
-A backend (`openai_backend`, `transformers_backend`) turns one question into `JudgeScored` or `Failed`.
+A backend (`openai_backend`, `transformers_backend`) turns one question into `JudgeScored` or `Failed`; which questions
+are asked of a reading, and what their answers say together, is an `Asking` (`label_asking`, `calibration`).
 Not covered: whether a judge judges well.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,8 +25,6 @@ from rewright.service.scorers.judge.prompt import JudgePrompt, Question
 from rewright.service.scorers.judge.readings import READINGS, readings
 
 JudgeItem = JudgeScored | Failed
-_Readings = tuple[tuple[Question, ...], ...]
-"""For each reading of a candidate the questions that are asked of it."""
 
 CUT_OFF = "judge_cut_off"
 """Code of an answer that ended, by the judge's own token limit or filter, before its verdict."""
@@ -111,24 +110,46 @@ def validate_prompt(prompt: JudgePrompt, *, both_orders: bool, samples: int = 1)
         )
 
 
+class Reading(NamedTuple):
+    """What is asked about one reading of a candidate, and numbers that are known of it without asking."""
+
+    questions: tuple[Question, ...]
+    facts: tuple[float, ...] = ()
+
+
+_Readings = tuple[Reading, ...]
+
+
+class Asking(Protocol):
+    """How the verdict on one reading of a candidate is come by."""
+
+    def read(self, prompt: JudgePrompt, *, problem: str, reference: str, candidate: str, gold: str) -> Reading:
+        """gold: the answer, or the reference that holds it."""
+
+    def verdict(self, reading: Reading, answers: Sequence[JudgeItem]) -> JudgeItem:
+        """Of the answers to the reading's questions, in their order."""
+
+
 async def judge_groups(
     groups: Sequence[Group],
     prompt: JudgePrompt,
     ask: Callable[[Sequence[Question]], Awaitable[Sequence[JudgeItem]]],
-    *,
-    threshold: float,
-    samples: int = 1,
-    both_orders: bool = False,
+    asking: Asking,
 ) -> list[JudgeGroup]:
-    """One result per group in order, by asking `ask` (same length, same order) every distinct question once.
+    """One result per candidate; what several candidates' readings ask alike is asked once.
 
-    Candidates that fail for certain (`certain_faults`) ask nobody. samples: answers to each question. both_orders: each
-    question also with its labels turned. Raises `InvalidRequest` where a group lacks its problem or reference.
+    Candidates that fail for certain (`certain_faults`) ask nobody. Raises `InvalidRequest` where a group lacks its
+    problem or reference.
     """
-    prepared = await asyncio.to_thread(_prepared, groups, prompt, samples, both_orders)
+    prepared = await asyncio.to_thread(_prepared, groups, prompt, asking)
     distinct = list(
         dict.fromkeys(
-            q for group in prepared for item in group if isinstance(item, tuple) for reading in item for q in reading
+            question
+            for group in prepared
+            for item in group
+            if isinstance(item, tuple)
+            for reading in item
+            for question in reading.questions
         )
     )
     answers = dict(zip(distinct, await ask(distinct), strict=True))
@@ -136,7 +157,7 @@ async def judge_groups(
         JudgeGroup(
             id=str(group.id),
             candidates=[
-                lowest([agreed([answers[q] for q in reading], threshold) for reading in item])
+                lowest([asking.verdict(reading, [answers[q] for q in reading.questions]) for reading in item])
                 if isinstance(item, tuple)
                 else item
                 for item in items
@@ -146,21 +167,12 @@ async def judge_groups(
     ]
 
 
-def agreed(answers: Sequence[JudgeItem], threshold: float) -> JudgeItem:
-    """One verdict of several answers: their mean score, where an answer without one counts 1 or 0.
-
-    An answer without a verdict counts 0, and only where all are such is there none. One that failed fails them all.
-    """
-    scored = [one for one in answers if isinstance(one, JudgeScored)]
-    failed = [one for one in answers if isinstance(one, Failed)]
-    if failed:
-        return failed[0]
-    if len(scored) == 1 or all(one.verdict == "no_verdict" for one in scored):
-        return scored[0]
-    scores = [one.score if one.score is not None else float(one.valid) for one in scored]
-    verdict = judged(sum(scores) / len(scores), threshold)
-    agreeing = (one.rationale for one in scored if one.verdict == verdict.verdict and one.rationale)
-    return verdict.model_copy(update={"rationale": next(agreeing, None)})
+def settled(*, problem: str, reference: str, candidate: str) -> JudgeItem | None:
+    """The result of a candidate about which nobody need be asked; None of any other."""
+    if not candidate.strip():
+        return Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
+    fault = certain_fault(problem=problem, reference=reference, candidate=candidate)
+    return None if fault is None else JudgeScored(valid=False, score=0.0, verdict="invalid", rationale=fault)
 
 
 def lowest(verdicts: Sequence[JudgeItem]) -> JudgeItem:
@@ -173,33 +185,19 @@ def lowest(verdicts: Sequence[JudgeItem]) -> JudgeItem:
     return failed[0] if failed else min(scored, key=lambda one: one.score if one.score is not None else one.valid)
 
 
-def _prepared(
-    groups: Sequence[Group], prompt: JudgePrompt, samples: int, both_orders: bool
-) -> list[list[JudgeItem | _Readings]]:
-    """For each candidate the questions of each reading, or its result where nobody need be asked."""
+def _prepared(groups: Sequence[Group], prompt: JudgePrompt, asking: Asking) -> list[list[JudgeItem | _Readings]]:
+    """For each candidate its readings, or its result where nobody need be asked."""
     prepared: list[list[JudgeItem | _Readings]] = []
     for group in groups:
         problem, reference = group.problem, group.reference
         if problem is None or reference is None:
             raise InvalidRequest(f"group {group.id} needs problem and reference to be judged")
+        gold = group.answer or reference
         items: dict[str, JudgeItem | _Readings] = {}
         for text in dict.fromkeys(group.candidates):
-            if not text.strip():
-                items[text] = Failed.because("blank", "a blank candidate has no reasoning to judge", retryable=False)
-                continue
-            fault = certain_fault(problem=problem, reference=reference, candidate=text)
-            if fault is not None:
-                items[text] = JudgeScored(valid=False, score=0.0, verdict="invalid", rationale=fault)
-                continue
-            items[text] = tuple(
-                tuple(
-                    prompt.question(
-                        problem=problem, reference=reference, candidate=reading, answer=group.answer, turned=turned
-                    )._replace(sample=n)
-                    for turned in ((False, True) if both_orders else (False,))
-                    for n in range(samples)
-                )
-                for reading in readings(text, group.answer or reference, problem=problem)
+            items[text] = settled(problem=problem, reference=reference, candidate=text) or tuple(
+                asking.read(prompt, problem=problem, reference=reference, candidate=reading, gold=gold)
+                for reading in readings(text, gold, problem=problem)
             )
         prepared.append([items[text] for text in group.candidates])
     return prepared

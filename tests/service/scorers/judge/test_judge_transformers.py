@@ -182,7 +182,7 @@ def test_the_floor_is_held_against_the_whole_vocabulary(tmp_path: Path) -> None:
         async with tiny_judge(tmp_path, model, label_floor=floor) as judge:
             assert judge._opened is not None
             labels = judge._opened.labels
-            question = judge._prompt.question(problem="x", reference="y", candidate=REASONED)
+            question = judge.prompt.question(problem="x", reference="y", candidate=REASONED)
             ids = torch.tensor([judge._opened.format.encode_prefix(question.user)])
             with torch.inference_mode():
                 p = model.model(ids).logits[0, -1].double().softmax(-1)

@@ -308,6 +308,28 @@ STATED: dict[str, list[Row]] = {
 }
 
 REFERENCES: dict[str, list[Row]] = {
+    "a calculation alone asks for its value": [
+        ("6 * 7 = 42.", "42", True),
+        ("6 * 7 = 42.", "6 * 7 = 42.", True),
+        ("6 * 7 = 42.", "So it is 6 * 7 = 42", True),
+        ("6 * 7 = 42.", "The answer is 42.", True),
+        ("6 * 7 = 42.", "43", False),
+        ("6 * 7 = 42.", "7", False),
+        ("6 * 7 = 42 jars", "42 jars", True),
+        ("6 * 7 = 42 jars", "7 jars", False),
+        ("$6\\times 7=42$", "\\boxed{42}", True),
+        ("$6\\times 7=42$", "\\boxed{6}", False),
+        ("\\boxed{6 * 7 = 42}", "\\boxed{42}", True),
+        ("\\frac{1}{2}+\\frac13=\\frac56", "\\boxed{\\frac56}", True),
+        ("\\frac{1}{2}+\\frac13=\\frac56", "\\boxed{\\frac13}", False),
+        ("1 + 1 = 2\n2 + 2 = 4", "4", True),
+        ("1 + 1 = 2\n2 + 2 = 4", "2", False),
+        ("7! = 5040", "5040", True),
+        ("5x = 10", "10", False),
+        ("y = 2x + 1", "2x + 1", True),
+        ("6 + 7 = 13 > 12", "12", False),
+        ("10/4 = 2.5 or 5/2", "2", False),
+    ],
     "names before boxes": [
         ("Solving gives $x=\\boxed{3}$ and $y=\\boxed{-1}$.", "So $y=\\boxed{-1}$, $x=\\boxed{3}$.", True),
         ("Solving gives $x=\\boxed{3}$ and $y=\\boxed{-1}$.", "So $x=\\boxed{-1}$ and $y=\\boxed{3}$.", False),

@@ -1,0 +1,83 @@
+"""How well scores tell sound rows from unsound ones, natural and constructed rows apart, with intervals; as a table.
+
+Promises: intervals are percentile bootstraps over problems (Efron 1979), since rows of one problem are not independent;
+the same scores give the same interval. Pure. Not covered: thresholds (`rewright.service.commands.judge_evaluation`).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rewright.service.commands.judge_evaluation import auroc
+from rewright.service.commands.labelled_rows import LabelledRow
+from rewright.service.scorers.judge.calibration import Figure
+
+RESAMPLES = 1_000
+_KINDS = ("all", "natural", "constructed")
+
+Figures = dict[str, Figure | None]
+
+
+def figures(rows: Sequence[LabelledRow], scores: Sequence[float | None]) -> Figures:
+    """All rows, and all sound rows with the natural or the constructed unsound ones; the same for unsound rows with a
+    right answer alone, where their category says so. None where rows of one kind are missing.
+
+    scores: a row without one enters no figure.
+    """
+    return {
+        f"{kind}{', right answer' if right else ''}": _figure(
+            [
+                (row, score)
+                for row, score in zip(rows, scores, strict=True)
+                if score is not None and (row.valid or _belongs(row.category, kind, right=right))
+            ]
+        )
+        for right in (False, True)
+        for kind in _KINDS
+    }
+
+
+def table(columns: Mapping[str, Figures]) -> str:
+    """columns: figures by their headings."""
+    first = next(iter(columns.values()))
+    lines = [f"{'AUROC [95 % over problems]':28s}{'sound':>7s}{'unsound':>9s}" + "".join(f"{c:>26s}" for c in columns)]
+    for kind, figure in first.items():
+        if figure is not None:
+            counts = f"{kind:28s}{figure.sound:7d}{figure.unsound:9d}"
+            lines.append(counts + "".join(f"{_said(each.get(kind)):>26s}" for each in columns.values()))
+    return "\n".join(lines)
+
+
+def rows_revision(rows: Sequence[LabelledRow]) -> str:
+    """Hash of what was labelled, whatever the order."""
+    lines = sorted(repr(tuple(row)) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _belongs(category: str, kind: str, *, right: bool) -> bool:
+    constructed = category.endswith("(constructed)")
+    if right and "right answer" not in category.replace("_", " "):
+        return False
+    return kind == "all" or constructed == (kind == "constructed")
+
+
+def _figure(scored: Sequence[tuple[LabelledRow, float]]) -> Figure | None:
+    by_problem: dict[str, tuple[list[float], list[float]]] = {}
+    for row, score in scored:
+        by_problem.setdefault(row.problem, ([], []))[0 if row.valid else 1].append(score)
+    each = list(by_problem.values())
+    sound, unsound = ([score for one in each for score in one[side]] for side in (0, 1))
+    if not sound or not unsound:
+        return None
+    found = []
+    for draw in np.random.default_rng(0).integers(len(each), size=(RESAMPLES, len(each))):
+        good, bad = ([score for n in draw for score in each[n][side]] for side in (0, 1))
+        if good and bad:
+            found.append(auroc(good, bad))
+    low, high = np.quantile(found, (0.025, 0.975)) if found else (0.0, 1.0)
+    return Figure(sound=len(sound), unsound=len(unsound), auroc=auroc(sound, unsound), low=float(low), high=float(high))
+
+
+def _said(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.auroc:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
