@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rewright.service.commands.judge_evaluation import auroc
 from rewright.service.commands.labelled_rows import LabelledRow
 from rewright.service.scorers.judge.calibration import Figure
 
@@ -63,20 +62,25 @@ def _belongs(category: str, kind: str, *, right: bool) -> bool:
 
 
 def _figure(scored: Sequence[tuple[LabelledRow, float]]) -> Figure | None:
-    by_problem: dict[str, tuple[list[float], list[float]]] = {}
-    for row, score in scored:
-        by_problem.setdefault(row.problem, ([], []))[0 if row.valid else 1].append(score)
-    each = list(by_problem.values())
-    sound, unsound = ([score for one in each for score in one[side]] for side in (0, 1))
+    places = {problem: n for n, problem in enumerate(dict.fromkeys(row.problem for row, _ in scored))}
+    sound, unsound = (
+        [(places[r.problem], score) for r, score in scored if r.valid is valid] for valid in (True, False)
+    )
     if not sound or not unsound:
         return None
-    found = []
-    for draw in np.random.default_rng(0).integers(len(each), size=(RESAMPLES, len(each))):
-        good, bad = ([score for n in draw for score in each[n][side]] for side in (0, 1))
-        if good and bad:
-            found.append(auroc(good, bad))
-    low, high = np.quantile(found, (0.025, 0.975)) if found else (0.0, 1.0)
-    return Figure(sound=len(sound), unsound=len(unsound), auroc=auroc(sound, unsound), low=float(low), high=float(high))
+    (of_sound_S, scores_S), (of_unsound_U, scores_U) = (
+        map(np.array, zip(*each, strict=True)) for each in (sound, unsound)
+    )
+    above_SU = (scores_S[:, None] > scores_U) + (scores_S[:, None] == scores_U) / 2
+    # How often each problem is drawn.
+    drawn_RP = np.random.default_rng(0).multinomial(len(places), [1 / len(places)] * len(places), size=RESAMPLES)
+    times_RS, times_RU = drawn_RP[:, of_sound_S], drawn_RP[:, of_unsound_U]
+    pairs_R = times_RS.sum(axis=1) * times_RU.sum(axis=1)
+    found_R = ((times_RS @ above_SU) * times_RU).sum(axis=1)[pairs_R > 0] / pairs_R[pairs_R > 0]
+    low, high = np.quantile(found_R, (0.025, 0.975)) if len(found_R) else (0.0, 1.0)
+    return Figure(
+        sound=len(sound), unsound=len(unsound), auroc=float(above_SU.mean()), low=float(low), high=float(high)
+    )
 
 
 def _said(figure: Figure | None) -> str:

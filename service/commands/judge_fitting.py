@@ -23,7 +23,7 @@ from rewright.service.commands.labelled_rows import LabelledRow
 from rewright.service.errors import InvalidRequest
 
 FOLDS = 5
-_STRENGTHS = tuple(10.0**k for k in range(-5, 2))
+_STRENGTHS = tuple(10.0**k for k in range(-4, 2))
 """Inverse penalties that are tried: a probe of hundreds of features needs a strong one."""
 _FEWEST = 10
 """Sound and unsound rows each, below which nothing is fitted."""
@@ -104,5 +104,5 @@ def _regression(rows: Sequence[Seen], strength: float) -> tuple[np.ndarray, floa
 
 
 def _lowest(row: Seen, weights_F: np.ndarray, bias: float) -> float:
-    odds = min(bias + float(weights_F @ np.array(reading)) for reading in row.readings)
+    odds = bias + float((np.array(row.readings) @ weights_F).min())
     return float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))

@@ -34,14 +34,14 @@ def worth(rows: Sequence[Seen], scores: Sequence[float]) -> float:
 
 def test_known_weights_are_found_again() -> None:
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(2_000, 3)) * (1.0, 5.0, 0.2)
+    features = rng.normal(size=(800, 3)) * (1.0, 5.0, 0.2)
     odds = (0.5 + features @ (1.0, -0.2, 4.0)).tolist()
-    valid = rng.random(2_000) < 1 / (1 + np.exp(-np.array(odds)))
-    rows = [Seen(labelled(n, valid=bool(valid[n])), (tuple(features[n].tolist()),), 0.5) for n in range(2_000)]
+    valid = rng.random(800) < 1 / (1 + np.exp(-np.array(odds)))
+    rows = [Seen(labelled(n, valid=bool(valid[n])), (tuple(features[n].tolist()),), 0.5) for n in range(800)]
     fit = fitted(rows)
     directions = np.array(fit.weights) / fit.weights[0]
-    assert directions == pytest.approx([1.0, -0.2, 4.0], rel=0.3)
-    assert worth(rows, fit.scores) == pytest.approx(worth(rows, odds), abs=0.01)
+    assert directions == pytest.approx([1.0, -0.2, 4.0], rel=0.4)
+    assert worth(rows, fit.scores) == pytest.approx(worth(rows, odds), abs=0.02)
 
 
 def test_what_is_known_of_a_problem_alone_is_worth_nothing_on_others() -> None:

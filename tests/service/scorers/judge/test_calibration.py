@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import torch
 
 from rewright.service.errors import SettingsError
 from rewright.service.mathematics.answers.same_answer import same_final_answer
-from rewright.service.models.backbone import Backbone, load_backbone
-from rewright.service.schema import Failed, Group, JudgeScored
+from rewright.service.models.backbone import Backbone
+from rewright.service.schema import Failed, Group, JudgeGroup, JudgeScored
 from rewright.service.scorers.judge.calibration import Calibration, Model, feature_names
 from rewright.service.scorers.judge.prompt import JudgePrompt
 from rewright.service.scorers.judge.transformers_backend import TransformersJudge
 from tests.fake_openai import FakeOpenAI, Reply, completion, fake_openai
 from tests.service.scorers.judge.openai_judge import PROMPT, ask, code, group, opened
+from tests.service.scorers.tiny_models import tiny_backbone
 
 ODDS = {0.5: 0.0, 0.8: math.log(4), 0.2: -math.log(4)}
 TURNING = JudgePrompt.load("label-v2")
@@ -168,72 +171,58 @@ def test_the_judge_says_which_calibration_it_has() -> None:
 # --- a probe, in process ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return load_backbone("embedded", precision="float32", device="cpu", setting="scorers.judge")
-
-
-def test_a_probe_reads_the_tokens_right_behind_the_question(backbone: Backbone) -> None:
-    candidates = [
-        "48 jars stand in 4 crates of 12. Take away the 5 broken: 43.",
-        "One crate is 40 jars and 3 jars are left over, so there are 43.",
-    ]
-    jars = Group(id="g", problem="12 jars a crate, 4 crates, 5 break?", reference="48 - 5 = 43", candidates=candidates)
-
-    def judge(calibration: Calibration | None) -> TransformersJudge:
-        return TransformersJudge(
-            load=lambda: backbone,
-            prompt=PROMPT,
-            threshold=0.5,
-            batch_tokens=2048,
-            queue_tokens=100_000,
-            label_floor=0.0,
-            calibration=calibration,
-        )
-
-    async def plain() -> tuple[Model, list[list[float]], tuple[int, ...]]:
-        unfitted = judge(None)
-        await unfitted.open()
-        try:
-            tokens = unfitted.probe_tokens()
-            questions = [
-                PROMPT.question(problem=str(jars.problem), reference=str(jars.reference), candidate=c)
-                for c in candidates
-            ]
-            looks = await unfitted.look(questions, tokens)
-            return Model.of(unfitted.describe()), [one for one in looks if one is not None], tokens
-        finally:
-            await unfitted.close()
-
-    async def fitted(calibration: Calibration, group: Group) -> list[float]:
-        probed = judge(calibration)
-        await probed.open()
-        try:
-            (result,) = await probed.score([group])
-            return [
-                item.score for item in result.candidates if isinstance(item, JudgeScored) and item.score is not None
-            ]
-        finally:
-            await probed.close()
-
-    belongs_to, looks, tokens = asyncio.run(plain())
-    assert len(tokens) > 500 and [len(one) for one in looks] == [len(tokens)] * 2
-    assert looks[0] == pytest.approx(direct(backbone, jars, candidates[0], tokens), abs=1e-3)
-    weights = tuple(0.01 * ((7 * n) % 11 - 5) for n in range(len(tokens)))
-    probe = calibration(belongs_to, kind="probe", features=(), tokens=tokens, weights=weights, bias=0.1)
-    scores = asyncio.run(fitted(probe, jars))
-    expected = [sigmoid(0.1 + sum(w * x for w, x in zip(weights, one, strict=True))) for one in looks]
-    assert scores == pytest.approx(expected, abs=2e-3) and len(set(scores)) == 2
-    alone = asyncio.run(fitted(probe, jars.model_copy(update={"candidates": candidates[:1]})))
-    assert alone == pytest.approx(scores[:1], abs=2e-3)
-
-
-def direct(backbone: Backbone, group: Group, candidate: str, tokens: tuple[int, ...]) -> list[float]:
-    question = PROMPT.question(problem=str(group.problem), reference=str(group.reference), candidate=candidate)
-    rendered = backbone.tokenizer.apply_chat_template(
-        [{"role": "user", "content": question.user}], tokenize=False, add_generation_prompt=True
+@asynccontextmanager
+async def tiny_judge(
+    model: Backbone, prompt: JudgePrompt, probe: Calibration | None
+) -> AsyncIterator[TransformersJudge]:
+    judge = TransformersJudge(
+        load=lambda: model,
+        prompt=prompt,
+        threshold=0.5,
+        batch_tokens=2048,
+        queue_tokens=100_000,
+        label_floor=0.0,
+        calibration=probe,
     )
-    ids = backbone.tokenizer(str(rendered), add_special_tokens=False)["input_ids"]
-    with torch.inference_mode():
-        logprobs = backbone.model(torch.tensor([ids])).logits[0, -1].double().log_softmax(-1)
-    return [float(logprobs[token]) for token in tokens]
+    await judge.open()
+    try:
+        yield judge
+    finally:
+        await judge.close()
+
+
+def test_a_probe_reads_the_tokens_right_behind_the_question(tmp_path: Path) -> None:
+    said = ["48 jars stand in 4 crates. Take away the 5 broken: 43.", "One crate is 40 jars and 3 are over, so 43."]
+    jars = Group(id="g", problem="How many jars?", reference="48 - 5 = 43", candidates=said)
+    model = tiny_backbone("llama", hidden_size=64)
+    (tmp_path / "short.yaml").write_text(
+        "labels: {valid: 'yes', invalid: 'no'}\nuser: '{{problem}} {{reference}} {{fence}} {{candidate}} {{fence}}'\n"
+    )
+    prompt = JudgePrompt.load(str(tmp_path / "short.yaml"))
+
+    async def run() -> None:
+        async with tiny_judge(model, prompt, None) as judge:
+            tokens, belongs_to = judge.probe_tokens(), Model.of(judge.describe())
+            questions = [prompt.question(problem="How many jars?", reference="48 - 5 = 43", candidate=c) for c in said]
+            looks = [one for one in await judge.look(questions, tokens) if one is not None]
+            assert judge._opened is not None
+            with torch.inference_mode():
+                ids = torch.tensor([judge._opened.format.encode_prefix(questions[0].user)])
+                own = model.model(ids).logits[0, -1].double().log_softmax(-1)[list(tokens)]
+            (plain,) = await judge.score([jars])
+            assert [judge.plain(one) for one in looks] == pytest.approx(scores(plain), abs=1e-5)
+        assert len(tokens) > 400 and looks[0] == pytest.approx(own.tolist(), abs=1e-4) and len(looks) == 2
+        weights = tuple(0.05 * ((7 * n) % 11 - 5) for n in range(len(tokens)))
+        probe = calibration(belongs_to, kind="probe", features=(), tokens=tokens, weights=weights, bias=0.1)
+        async with tiny_judge(model, prompt, probe) as judge:
+            (together,) = await judge.score([jars])
+            (alone,) = await judge.score([jars.model_copy(update={"candidates": said[1:]})])
+        odds = [0.1 + sum(w * x for w, x in zip(weights, one, strict=True)) for one in looks]
+        assert scores(together) == pytest.approx([sigmoid(each) for each in odds], abs=1e-4)
+        assert scores(alone) == pytest.approx(scores(together)[1:], abs=1e-4) and len(set(scores(together))) == 2
+
+    asyncio.run(run())
+
+
+def scores(result: JudgeGroup) -> list[float]:
+    return [item.score for item in result.candidates if isinstance(item, JudgeScored) and item.score is not None]
