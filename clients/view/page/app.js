@@ -1,7 +1,9 @@
 import { ask } from "./ask.js";
+import { ruleControls } from "./controls.js";
 import { chartOf, effectOf, overSteps } from "./jobs.js";
 import { judgePanel } from "./labels.js";
-import { barOf, drawn, make, number, pathOf, tokensOf } from "./parts.js";
+import { pairsPanel } from "./pairs.js";
+import { barOf, make, number, pathOf, tokensOf } from "./parts.js";
 import { DEFAULT_RULE, advantages, ranks, rewards } from "./rule.js";
 import { SORTS, measured } from "./sorts.js";
 
@@ -9,7 +11,7 @@ import { SORTS, measured } from "./sorts.js";
 const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
 const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null,
-  card: 0, labels: new Map(), threshold: 0.5 };
+  card: 0, labels: new Map(), threshold: 0.5, pair: [0, 1], pairsOpen: false };
 let groups = [];
 let given = DEFAULT_RULE;
 
@@ -18,7 +20,8 @@ const copied = (rule) => ({ ...rule, guards: { ...rule.guards }, weights: { ...r
 // What there is to look at from now on.
 function load(shown) {
   given = copied({ ...DEFAULT_RULE, ...(shown.rule ?? {}) });
-  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null, card: 0, labels: new Map() });
+  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null, card: 0, labels: new Map(),
+    pair: [0, 1] });
   groups = shown.groups.map((group, place) => {
     const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
     return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
@@ -82,6 +85,7 @@ function choose(k) {
   state.chosen = k;
   state.compare = null;
   state.card = 0;
+  state.pair = [0, 1];
   const list = byId("list");
   if (k * ROW < list.scrollTop) list.scrollTop = k * ROW;
   if ((k + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (k + 1) * ROW - list.clientHeight;
@@ -165,8 +169,27 @@ function redrawGroup() {
     make("div", { className: "texts" }, ...texts.map(([name, text]) =>
       make("section", { className: "block" }, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })))),
     make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
+    ...(group.candidates.length > 1 ? [pairsOf(group.candidates)] : []),
     make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
       candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))));
+}
+
+// Filled once it is opened: whoever reads one text after another does not wait for it.
+function pairsOf(items) {
+  const details = make("details", { id: "pairs", open: state.pairsOpen }, make("summary", { textContent: "Similar texts" }));
+  const fill = () => details.append(make("div", {}, ...pairsPanel(items, state.pair, (pair, place) => {
+    state.pair = pair;
+    redrawGroup();
+    if (place !== undefined) byId("pairs").querySelectorAll("select")[place].focus();
+  })));
+  if (details.open) fill();
+  details.addEventListener("toggle", () => {
+    if (details.open === state.pairsOpen) return;
+    state.pairsOpen = details.open;
+    redrawGroup();
+    byId("pairs").querySelector("summary").focus();
+  });
+  return details;
 }
 
 function redrawSteps() {
@@ -228,18 +251,6 @@ function tellEffect() {
   }, 150);
 }
 
-// Controls.
-function slider(label, value, most, step, changed) {
-  const output = make("output", { textContent: value });
-  const input = make("input", { type: "range", min: 0, max: most, step, value });
-  input.addEventListener("input", () => {
-    output.textContent = input.value;
-    changed(Number(input.value));
-    touch();
-  });
-  return make("label", {}, label, input, output);
-}
-
 function touch() {
   state.touched = true;
   tellEffect();
@@ -247,34 +258,13 @@ function touch() {
 }
 
 function controls() {
-  const variant = make("select");
-  for (const name of ["full", "no_dist", "no_div", "task_only", "soft"]) {
-    variant.append(make("option", { value: name, textContent: name, selected: name === state.rule.variant }));
-  }
-  variant.addEventListener("change", () => {
-    state.rule.variant = variant.value;
-    touch();
-  });
-  const reset = make("button", { type: "button", textContent: "as in the file" });
-  reset.addEventListener("click", () => {
+  byId("rule").replaceChildren(...ruleControls(state.rule, touch, () => {
     state.rule = copied(given);
     state.touched = false;
     controls();
     tellEffect();
     redrawGroup();
-  });
-  byId("rule").replaceChildren(
-    make("label", {}, "Variant", variant),
-    slider("λ_dist", state.rule.lambda_dist, 5, 0.1, (value) => { state.rule.lambda_dist = value; }),
-    slider("λ_div", state.rule.lambda_div, 50, 0.5, (value) => { state.rule.lambda_div = value; }),
-    slider("min_std", state.rule.min_std, 0.5, 0.01, (value) => { state.rule.min_std = value; }),
-    slider("min length ratio", state.rule.guards.min_length_ratio ?? 0, 1, 0.05, (value) => {
-      state.rule.guards.min_length_ratio = value || undefined;
-    }),
-    slider("max copied", state.rule.guards.max_copied ?? 1, 1, 0.05, (value) => {
-      state.rule.guards.max_copied = value < 1 ? value : undefined;
-    }),
-    reset);
+  }));
 }
 
 function start() {
