@@ -61,6 +61,7 @@ def _script() -> str:
             "jobs.js",
             "labels.js",
             "pairs.js",
+            "dataset.js",
             "sorts.js",
             "app.js",
         )
