@@ -2,9 +2,11 @@
 
 Reads (by `rewright.clients.rows`): answers of /v1/reward and lines of `rewright score`, with the groups that were
 posted beside them for the texts; groups alone; TRL's completion logs (a Parquet file a step) with the columns of our
-reward function; rows of a dataset build. A component that a file does not hold is left out: "not known", never 0.
+reward function; rows of a dataset build, with y* as what they were before. A component that a file does not hold is
+left out: "not known", never 0.
 
-Not covered: arithmetic (`page/rule.js`), HTML (`rewright.clients.view.page`).
+Not covered: two data sets side by side (`rewright.clients.view.data_sets`), arithmetic (`page/rule.js`), HTML
+(`rewright.clients.view.page`).
 """
 
 import math
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rewright.clients.rows.reading import read_rows
+from rewright.clients.view.data_sets import line_of
 from rewright.service.errors import InvalidRequest
 
 Values = Mapping[str, Any]
@@ -123,7 +126,11 @@ def _built(values: Values, number: int) -> dict[str, Any]:
         "status": "scored" if "total" in item else "text",
         "origin": str(values.get("origin")),
     }
-    return {"id": str(values.get("id", number)), "problem": _text(values.get("prompt")), "candidates": [kept, *others]}
+    group = {"id": str(values.get("id", number)), "problem": _text(values.get("prompt")), "candidates": [kept, *others]}
+    if values.get("reference") is None:
+        return group
+    before = {"text": _text(values["reference"]), "nll": _number(values.get("reference_nll"))}
+    return group | {"before": before, "line": line_of(values)}
 
 
 def _text(value: Any) -> str:

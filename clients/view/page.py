@@ -53,7 +53,18 @@ def _script() -> str:
     """All modules as one, since a page from a file may load none."""
     modules = "\n".join(
         (_PAGE / name).read_text(encoding="utf-8")
-        for name in ("rule.js", "parts.js", "ask.js", "jobs.js", "labels.js", "sorts.js", "app.js")
+        for name in (
+            "rule.js",
+            "parts.js",
+            "controls.js",
+            "ask.js",
+            "jobs.js",
+            "labels.js",
+            "pairs.js",
+            "dataset.js",
+            "sorts.js",
+            "app.js",
+        )
     )
     modules = re.sub(r"^import .*?;\n", "", modules, flags=re.MULTILINE | re.DOTALL)
     modules = re.sub(r"^export ", "", modules, flags=re.MULTILINE)

@@ -1,7 +1,10 @@
 import { ask } from "./ask.js";
+import { ruleControls } from "./controls.js";
+import { beforeAndAfter, dataSetPanel } from "./dataset.js";
 import { chartOf, effectOf, overSteps } from "./jobs.js";
 import { judgePanel } from "./labels.js";
-import { barOf, drawn, make, number, pathOf, tokensOf } from "./parts.js";
+import { pairsPanel } from "./pairs.js";
+import { barOf, make, number, pathOf, tokensOf } from "./parts.js";
 import { DEFAULT_RULE, advantages, ranks, rewards } from "./rule.js";
 import { SORTS, measured } from "./sorts.js";
 
@@ -9,7 +12,8 @@ import { SORTS, measured } from "./sorts.js";
 const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
 const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null,
-  card: 0, labels: new Map(), threshold: 0.5 };
+  card: 0, labels: new Map(), threshold: 0.5, pair: [0, 1], pairsOpen: false,
+  decided: new Map(), lone: {} };
 let groups = [];
 let given = DEFAULT_RULE;
 
@@ -18,7 +22,8 @@ const copied = (rule) => ({ ...rule, guards: { ...rule.guards }, weights: { ...r
 // What there is to look at from now on.
 function load(shown) {
   given = copied({ ...DEFAULT_RULE, ...(shown.rule ?? {}) });
-  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null, card: 0, labels: new Map() });
+  Object.assign(state, { rule: copied(given), touched: false, step: null, chosen: 0, compare: null, card: 0, labels: new Map(),
+    pair: [0, 1], decided: new Map(), lone: shown.data_set ?? {} });
   groups = shown.groups.map((group, place) => {
     const words = [group.id, group.problem, group.reference, group.answer, ...group.candidates.map((item) => item.text)];
     return { group, place, measured: measured(group), text: words.filter(Boolean).join("\n").toLowerCase() };
@@ -33,7 +38,11 @@ function load(shown) {
   byId("overSteps").hidden = steps.length < 2;
   state.looks = steps.length < 2 ? [] : overSteps(groups.map((each) => each.group), steps);
   redrawSteps();
+  byId("dataSet").hidden = !groups.some((each) => each.group.line != null);
+  byId("dataSet").open = shown.data_set !== undefined;
+  redrawDataSet();
   redrawJudge();
+  byId("rule").hidden = shown.data_set !== undefined;
   controls();
   refilter();
 }
@@ -64,10 +73,12 @@ function redrawList() {
   list.setAttribute("aria-activedescendant", `row-${state.chosen}`);
 }
 
-function rowOf({ group, measured: m }, k) {
+function rowOf({ group, place, measured: m }, k) {
   const facts = [
     m.yield == null ? null : `yield ${Math.round(m.yield * 100)} %`, m.nll == null ? null : `NLL ${number(m.nll, 2)}`,
-    m.failed ? `${m.failed} failed` : null, `${group.candidates.length} candidates`,
+    m.change === null ? null : `${m.change > 0 ? "+" : ""}${number(m.change, 2)}`, m.failed ? `${m.failed} failed` : null,
+    group.candidates.length > 1 ? `${group.candidates.length} candidates` : null,
+    { true: "kept", false: "rejected" }[state.decided.get(place)],
   ].filter(Boolean);
   const row = make("div", { className: "row", role: "option", id: `row-${k}`, "aria-selected": String(k === state.chosen) },
     make("p", {}, make("b", { textContent: group.id }), ` ${(group.problem ?? "").slice(0, 160)}`),
@@ -82,6 +93,7 @@ function choose(k) {
   state.chosen = k;
   state.compare = null;
   state.card = 0;
+  state.pair = [0, 1];
   const list = byId("list");
   if (k * ROW < list.scrollTop) list.scrollTop = k * ROW;
   if ((k + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (k + 1) * ROW - list.clientHeight;
@@ -152,21 +164,46 @@ function redrawGroup() {
   const [places, old] = [ranks(totals), ranks(before.map((each) => each.total))];
   const widest = Math.max(1e-9, ...now.map((each) => (each.parts ? Math.max(0, each.parts.task) + Math.max(0, each.parts.dist)
     + Math.max(0, each.parts.div) + Math.max(0, each.parts.scores) : 0)));
+  const unscored = group.candidates.every((item) => item.status === "text");
   const facts = [
     group.step == null ? null : `step ${group.step}`, group.answer == null ? null : `answer ${group.answer}`,
-    `open ${now.filter((each) => each.gate === "open").length} of ${now.length}`,
+    unscored ? null : `open ${now.filter((each) => each.gate === "open").length} of ${now.length}`,
     group.nll_mean == null ? null : `μ ${number(group.nll_mean)}, σ ${number(group.nll_std)} nats a token`,
     group.diversity == null ? null : `D ${number(group.diversity, 4)}`,
   ].filter(Boolean);
   const legend = [["task", "r_task"], ["dist", "λ_dist · r_dist"], ["div", "λ_div · r_div"], ["scores", "further scores"]];
   const texts = [["Problem", group.problem], ["Reference", group.reference]].filter(([, text]) => text != null);
+  const cards = [
+    make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
+    ...(group.candidates.length > 1 ? [pairsOf(group.candidates)] : []),
+    make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
+      candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))),
+  ];
   article.replaceChildren(
     make("h2", { textContent: group.id }), make("p", { className: "facts", textContent: facts.join(" · ") }),
     make("div", { className: "texts" }, ...texts.map(([name, text]) =>
       make("section", { className: "block" }, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })))),
-    make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
-    make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
-      candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))));
+    ...(group.line == null ? [] : [beforeAndAfter(group, state.decided.get(state.matching[state.chosen].place))]),
+    // Of a row that nobody scored, all is said.
+    ...(group.line != null && unscored && group.candidates.length === 1 ? [] : cards));
+}
+
+// Filled once it is opened: whoever reads one text after another does not wait for it.
+function pairsOf(items) {
+  const details = make("details", { id: "pairs", open: state.pairsOpen }, make("summary", { textContent: "Similar texts" }));
+  const fill = () => details.append(make("div", {}, ...pairsPanel(items, state.pair, (pair, place) => {
+    state.pair = pair;
+    redrawGroup();
+    if (place !== undefined) byId("pairs").querySelectorAll("select")[place].focus();
+  })));
+  if (details.open) fill();
+  details.addEventListener("toggle", () => {
+    if (details.open === state.pairsOpen) return;
+    state.pairsOpen = details.open;
+    redrawGroup();
+    byId("pairs").querySelector("summary").focus();
+  });
+  return details;
 }
 
 function redrawSteps() {
@@ -180,6 +217,10 @@ function redrawJudge() {
     redrawJudge();
     byId("judgePanel").querySelector("input").focus();
   }));
+}
+
+function redrawDataSet() {
+  byId("dataSetPanel").replaceChildren(...dataSetPanel(groups.map((each) => each.group), state.decided, state.lone));
 }
 
 const labelPlace = (k) => `${state.matching[state.chosen].place} ${k}`;
@@ -196,6 +237,17 @@ function label(key) {
   if (LABELS[key] !== null) state.card = Math.min(last, state.card + 1);
   redrawJudge();
   toCard(state.card);
+}
+
+// Keep, reject or take back the chosen row, and go on to the next.
+function decide(key) {
+  if (chosenGroup()?.line == null) return;
+  const { place } = state.matching[state.chosen];
+  if (LABELS[key] === null) state.decided.delete(place);
+  else state.decided.set(place, LABELS[key]);
+  redrawDataSet();
+  if (LABELS[key] !== null && state.chosen + 1 < state.matching.length) choose(state.chosen + 1);
+  else choose(state.chosen);
 }
 
 function toCard(k) {
@@ -228,18 +280,6 @@ function tellEffect() {
   }, 150);
 }
 
-// Controls.
-function slider(label, value, most, step, changed) {
-  const output = make("output", { textContent: value });
-  const input = make("input", { type: "range", min: 0, max: most, step, value });
-  input.addEventListener("input", () => {
-    output.textContent = input.value;
-    changed(Number(input.value));
-    touch();
-  });
-  return make("label", {}, label, input, output);
-}
-
 function touch() {
   state.touched = true;
   tellEffect();
@@ -247,34 +287,13 @@ function touch() {
 }
 
 function controls() {
-  const variant = make("select");
-  for (const name of ["full", "no_dist", "no_div", "task_only", "soft"]) {
-    variant.append(make("option", { value: name, textContent: name, selected: name === state.rule.variant }));
-  }
-  variant.addEventListener("change", () => {
-    state.rule.variant = variant.value;
-    touch();
-  });
-  const reset = make("button", { type: "button", textContent: "as in the file" });
-  reset.addEventListener("click", () => {
+  byId("rule").replaceChildren(...ruleControls(state.rule, touch, () => {
     state.rule = copied(given);
     state.touched = false;
     controls();
     tellEffect();
     redrawGroup();
-  });
-  byId("rule").replaceChildren(
-    make("label", {}, "Variant", variant),
-    slider("λ_dist", state.rule.lambda_dist, 5, 0.1, (value) => { state.rule.lambda_dist = value; }),
-    slider("λ_div", state.rule.lambda_div, 50, 0.5, (value) => { state.rule.lambda_div = value; }),
-    slider("min_std", state.rule.min_std, 0.5, 0.01, (value) => { state.rule.min_std = value; }),
-    slider("min length ratio", state.rule.guards.min_length_ratio ?? 0, 1, 0.05, (value) => {
-      state.rule.guards.min_length_ratio = value || undefined;
-    }),
-    slider("max copied", state.rule.guards.max_copied ?? 1, 1, 0.05, (value) => {
-      state.rule.guards.max_copied = value < 1 ? value : undefined;
-    }),
-    reset);
+  }));
 }
 
 function start() {
@@ -303,6 +322,7 @@ function start() {
       event.preventDefault();
       byId("search").focus();
     } else if (!typing && (event.key === "j" || event.key === "k")) choose(state.chosen + (event.key === "j" ? 1 : -1));
+    else if (!typing && byId("dataSet").open && event.key in LABELS) decide(event.key);
     else if (!typing && byId("judge").open && event.key in LABELS) label(event.key);
     else if (!typing && byId("judge").open && (event.key === "h" || event.key === "l")) toCard(state.card + (event.key === "l" ? 1 : -1));
     else if (event.target === byId("list") && ["ArrowDown", "ArrowUp"].includes(event.key)) {

@@ -2,7 +2,7 @@
 import { drawn, make } from "./parts.js";
 import { ranks, rewards, sum } from "./rule.js";
 
-const average = (values) => (values.length ? sum(values) / values.length : null);
+export const average = (values) => (values.length ? sum(values) / values.length : null);
 
 // What is looked at over steps; each of one candidate, null where it is not known.
 export const LOOKS = {

@@ -1,5 +1,5 @@
 // The judge's scores beside what somebody who read the texts says: labels by keys, a threshold, and lines of `judge-eval`.
-import { drawn, make, number } from "./parts.js";
+import { drawn, make, number, saved } from "./parts.js";
 
 const BINS = 20;
 
@@ -49,18 +49,12 @@ function histogram(all, threshold) {
   return svg;
 }
 
-function saved(lines) {
-  const link = make("a", { href: URL.createObjectURL(new Blob([lines], { type: "application/jsonl" })), download: "labels.jsonl" });
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
 // What stands under "Judge and labels".
 export function judgePanel(groups, labels, threshold, changed) {
   const all = judged(groups, labels);
   const found = atThreshold(all, threshold);
   const save = make("button", { type: "button", textContent: `Save ${labels.size} labels`, disabled: labels.size === 0 });
-  save.addEventListener("click", () => saved(labelLines(groups, labels)));
+  save.addEventListener("click", () => saved(labelLines(groups, labels), "labels.jsonl"));
   const input = make("input", { type: "range", min: 0, max: 1, step: 0.01, value: threshold });
   input.addEventListener("change", () => changed(Number(input.value)));
   const said = `at ${threshold.toFixed(2)}: precision ${number(found.precision, 2)} of ${found.taken} labelled that it takes, `

@@ -18,6 +18,13 @@ export function drawn(tag, attributes) {
 
 export const number = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits));
 
+// Lets the browser save lines of JSON as a file of this name.
+export function saved(lines, name) {
+  const link = make("a", { href: URL.createObjectURL(new Blob([lines], { type: "application/jsonl" })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 const GATES = [
   ["not blank", ["blank"]], ["answer", ["wrong", "no_answer", "undecided"]],
   ["guards", ["guard_n_tokens", "guard_length_ratio", "guard_repeated", "guard_copied"]],

@@ -5,6 +5,10 @@ const mean = (values) => {
   return known.length ? sum(known) / known.length : null;
 };
 
+// What a row's NLL gained from before to after, in nats a token; null where one of them is not known.
+export const changeOf = (group) => (group.before?.nll == null || group.candidates[0]?.nll == null ? null
+  : group.candidates[0].nll - group.before.nll);
+
 // Numbers of a group that it is sorted by and listed with.
 export function measured(group) {
   const items = group.candidates;
@@ -15,6 +19,7 @@ export function measured(group) {
     spread: totals.length ? Math.max(...totals) - Math.min(...totals) : null,
     failed: items.filter((item) => item.status === "failed").length,
     nll: mean(items.map((item) => item.nll)),
+    change: changeOf(group),
     length: mean(items.map((item) => item.signals?.length_ratio)),
     copied: mean(items.map((item) => item.signals?.copied)),
     repeated: mean(items.map((item) => item.signals?.repeated)),
@@ -28,6 +33,7 @@ export const SORTS = {
   spread: ["spread of totals", by("spread", -1)],
   failed: ["failures", by("failed", -1)],
   nll: ["NLL, highest first", by("nll", -1)],
+  change: ["change of NLL, highest first", by("change", -1)],
   length: ["length ratio", by("length", -1)],
   copied: ["copied share", by("copied", -1)],
   repeated: ["repeated share", by("repeated", -1)],

@@ -1,93 +1,23 @@
 """The page in a real browser: thousands of groups, hostile texts, keys, controls, both themes and widths, and `/ui`.
 
-`make test-view` installs Playwright and axe-core and runs it with Debian's Chromium; without them it is skipped.
-Pictures for looking at go to build/view.
+Without a browser, Playwright or axe-core they are skipped. Pictures for looking at go to build/view.
 """
 
 import itertools
 import json
-import random
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rewright.clients.view.page import html, report
+from rewright.clients.view.page import report
 from rewright.service.commands.labelled_rows import labelled_rows
-from rewright.service.reward.rule import Evidence, reward
-from rewright.service.schema import DiversityScored, JudgeScored, NllScored, Rule, Signals, VerifyScored
 from rewright.service.settings import Settings
-from tests.live_server import ROOT, serve_app
+from tests.clients.view.shown_pages import PICTURES, THEMES, WIDTHS, group, serious, written
+from tests.live_server import serve_app
 from tests.plain_scorers import plain_scorers
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: `make test-view` does it")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = ROOT / "build" / "axe-core" / "axe.min.js"
-PICTURES = ROOT / "build" / "view"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed (Debian: apt install chromium)")
-
-WIDTHS = {"wide": 1280, "narrow": 400}
-THEMES = ("light", "dark")
-RULE = Rule()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def sheet(browser: Any) -> Iterator[Any]:
-    """A tab that fails the test for an error of a script, and remembers what was asked of any network."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    tab = context.new_page()
-    tab.errors, tab.asked = [], []
-    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
-    tab.on("dialog", lambda dialog: tab.errors.append(f"a dialog: {dialog.message[:60]}"))
-    tab.on("request", lambda request: tab.asked.append(request.url))
-    yield tab
-    assert tab.errors == []
-    context.close()
-
-
-def group(k: int, *, step: int | None = None, size: int = 4) -> dict[str, Any]:
-    """A group as the service answers it, with texts; each fourth candidate is wrong."""
-    dice = random.Random(k)
-    boxes, each = dice.randrange(2, 60), dice.randrange(2, 60)
-    texts, evidence = [], []
-    for place in range(size):
-        right = (k + place) % 4 != 0
-        said = boxes * each if right else boxes + each
-        texts.append(f"There are {boxes} boxes of {each}. {boxes} * {each} = {said}. The answer is {said}.")
-        known = Evidence(
-            blank=False,
-            signals=Signals(n_tokens=20 + place, length_ratio=dice.uniform(0.4, 2), repeated=0.0, copied=dice.random()),
-            verify=VerifyScored(correct=right, verdict="correct" if right else "wrong", extracted=str(said)),
-        )
-        if right:
-            known.judge = JudgeScored(valid=True, verdict="valid")
-            known.nll = NllScored(nll=dice.uniform(0.3, 1.5), n_tokens=20, nll_tail=2.0, control_tokens=False)
-            known.diversity = DiversityScored(r_div=dice.uniform(0, 0.05))
-        evidence.append(known)
-    answer = reward(f"p{k}", evidence, RULE, diversity=0.1).model_dump(mode="json")
-    for item, text in zip(answer["candidates"], texts, strict=True):
-        item["text"] = text
-        words = text.split(" ")
-        item["tokens"] = [{"text": f"{word} ", "logprob": -dice.expovariate(1.0)} for word in words]
-    problem = f"A shop has {boxes} boxes with {each} pens each. How many pens are there?"
-    return answer | {"problem": problem, "reference": texts[-1], "answer": str(boxes * each), "step": step}
-
-
-def written(folder: Path, groups: list[dict[str, Any]]) -> str:
-    file = folder / "page.html"
-    shown = {"title": "rewards.jsonl", "rule": RULE.model_dump(mode="json", exclude_none=True), "groups": groups}
-    file.write_text(html(shown), encoding="utf-8")
-    return file.as_uri()
 
 
 def numbered(sheet: Any) -> list[float | None]:
@@ -334,14 +264,3 @@ def test_reports_have_the_same_look(sheet: Any, tmp_path: Path, width: str, them
     sheet.screenshot(path=PICTURES / f"report-{width}-{theme}.png")
     assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
     assert serious(sheet) == []
-
-
-def serious(sheet: Any) -> list[str]:
-    """axe-core's findings that keep somebody from using the page, each with the place of its first."""
-    if not AXE.exists():
-        pytest.skip("axe-core is not there: `make test-view` fetches it")
-    sheet.evaluate(AXE.read_text(encoding="utf-8"))
-    found = sheet.evaluate(
-        "async () => (await axe.run()).violations.map((one) => [one.impact, one.id, one.nodes[0].html])"
-    )
-    return [f"{name}: {place[:200]}" for impact, name, place in found if impact in ("serious", "critical")]

@@ -1,31 +1,16 @@
 """What all groups show together, as the page counts it, beside the same in Python."""
 
-import json
 import random
-import shutil
 import statistics
-import subprocess
-from importlib.resources import as_file, files
 from typing import Any
 
 import pytest
 
 from rewright.service.schema import Rule
+from tests.clients.view.page_code import in_the_page, needs_node
 
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(
-    NODE is None, reason="node, which runs the page's arithmetic, is not installed (Debian: apt install nodejs)"
-)
+pytestmark = needs_node
 RULE = Rule().model_dump(mode="json", exclude_none=True) | {"guards": {}, "weights": {}}
-
-
-def in_the_page(expression: str, **given: Any) -> Any:
-    """expression: of jobs.js, with what is given by its names."""
-    with as_file(files("rewright.clients.view") / "page") as folder:
-        code = f"const {{{', '.join(given)}}} = {json.dumps(given)};\nconsole.log(JSON.stringify({expression}));"
-        script = f"import * as jobs from {json.dumps((folder / 'jobs.js').as_uri())};\n{code}"
-        command = [str(NODE), "--input-type=module", "-e", script]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def item(total: float | None, copied: float | None = None, **values: Any) -> dict[str, Any]:
@@ -38,7 +23,7 @@ def test_means_are_per_step_and_of_what_is_known() -> None:
         {"step": 1, "candidates": [item(2.0, 0.4)]},
         {"step": 9, "candidates": [item(None, 0.5)]},
     ]
-    found = {each["name"]: each for each in in_the_page("jobs.overSteps(groups, [1, 9])", groups=groups)}
+    found = {each["name"]: each for each in in_the_page("jobs", "jobs.overSteps(groups, [1, 9])", groups=groups)}
     assert found["total"]["values"] == [1.5, None]
     assert found["copied"]["values"] == pytest.approx([0.3, 0.5])
     assert "nll" not in found
@@ -54,8 +39,8 @@ def test_correlation_is_among_siblings() -> None:
         xs += [share - statistics.fmean(m[0] for m in members) for share, _ in members]
         ys += [total - statistics.fmean(m[1] for m in members) for _, total in members]
     read = "jobs.siblingsCorrelation(groups, (item) => item.signals.copied)"
-    assert in_the_page(read, groups=groups) == pytest.approx(statistics.correlation(xs, ys), abs=1e-9)
-    assert in_the_page(read, groups=[{"candidates": [item(1.0, 0.5), item(2.0, 0.5)]}]) is None
+    assert in_the_page("jobs", read, groups=groups) == pytest.approx(statistics.correlation(xs, ys), abs=1e-9)
+    assert in_the_page("jobs", read, groups=[{"candidates": [item(1.0, 0.5), item(2.0, 0.5)]}]) is None
 
 
 def test_another_rule_is_compared_where_both_are_known() -> None:
@@ -63,9 +48,9 @@ def test_another_rule_is_compared_where_both_are_known() -> None:
     turned = {"candidates": [item(1.9, **near), item(1.2, **far)]}
     lost = {"candidates": [item(1.0, r_div=0.1), item(None)]}
     rule = RULE | {"variant": "no_dist"}
-    effect = in_the_page("jobs.effectOf(groups, rule, given)", groups=[turned, lost], rule=rule, given=RULE)
+    effect = in_the_page("jobs", "jobs.effectOf(groups, rule, given)", groups=[turned, lost], rule=rule, given=RULE)
     assert (effect["known"], effect["unknown"], effect["best"], effect["order"]) == (1, 1, 1, 1)
     assert effect["before"] == pytest.approx(statistics.pstdev([1.9, 1.2]))
     assert effect["now"] == pytest.approx(statistics.pstdev([1.0, 1.5]))
-    same = in_the_page("jobs.effectOf(groups, given, given)", groups=[lost], given=RULE)
+    same = in_the_page("jobs", "jobs.effectOf(groups, given, given)", groups=[lost], given=RULE)
     assert (same["known"], same["before"]) == (0, None)
