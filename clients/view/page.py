@@ -1,5 +1,7 @@
 """The page as one HTML file that works without a server and can be mailed.
 
+KaTeX, which formulas are typeset with, stands in it with its licence (`page/katex`).
+
 Promises: nothing is loaded from anywhere (its own policy forbids it), only the scripts of this package run, and
 texts reach the page as data of a JSON block that cannot end early; the page puts them in as text.
 """
@@ -61,6 +63,7 @@ def _script() -> str:
             "jobs.js",
             "labels.js",
             "pairs.js",
+            "formulas.js",
             "dataset.js",
             "sorts.js",
             "app.js",
@@ -68,7 +71,13 @@ def _script() -> str:
     )
     modules = re.sub(r"^import .*?;\n", "", modules, flags=re.MULTILINE | re.DOTALL)
     modules = re.sub(r"^export ", "", modules, flags=re.MULTILINE)
-    return f'"use strict";\n(() => {{\n{modules}\n}})();\n'
+    return f'{_library()}\n(() => {{\n"use strict";\n{modules}\n}})();\n'
+
+
+def _library() -> str:
+    folder = _PAGE / "katex"
+    licence, code = ((folder / name).read_text(encoding="utf-8") for name in ("LICENSE", "katex.min.js"))
+    return f"/* KaTeX, https://katex.org\n\n{licence}*/\n{code}"
 
 
 def _hash(content: str) -> str:

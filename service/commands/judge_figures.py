@@ -40,11 +40,11 @@ def figures(rows: Sequence[LabelledRow], scores: Sequence[float | None]) -> Figu
 def table(columns: Mapping[str, Figures]) -> str:
     """columns: figures by their headings."""
     first = next(iter(columns.values()))
-    lines = [f"{'AUROC [95 % over problems]':28s}{'sound':>7s}{'unsound':>9s}" + "".join(f"{c:>26s}" for c in columns)]
+    lines = [f"{'AUROC [95 % over problems]':28s}{'sound':>7s}{'unsound':>9s}" + "".join(f"{c:>28s}" for c in columns)]
     for kind, figure in first.items():
         if figure is not None:
             counts = f"{kind:28s}{figure.sound:7d}{figure.unsound:9d}"
-            lines.append(counts + "".join(f"{_said(each.get(kind)):>26s}" for each in columns.values()))
+            lines.append(counts + "".join(f"{_said(each.get(kind)):>28s}" for each in columns.values()))
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 import { ask } from "./ask.js";
 import { ruleControls } from "./controls.js";
 import { beforeAndAfter, dataSetPanel } from "./dataset.js";
+import { typesetter } from "./formulas.js";
 import { chartOf, effectOf, overSteps } from "./jobs.js";
 import { judgePanel } from "./labels.js";
 import { pairsPanel } from "./pairs.js";
@@ -13,7 +14,7 @@ const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
 const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null,
   card: 0, labels: new Map(), threshold: 0.5, pair: [0, 1], pairsOpen: false,
-  decided: new Map(), lone: {} };
+  decided: new Map(), lone: {}, texts: "tokens" };
 let groups = [];
 let given = DEFAULT_RULE;
 
@@ -101,7 +102,7 @@ function choose(k) {
   redrawGroup();
 }
 
-function candidateOf(item, k, now, advantage, place, before, widest) {
+function candidateOf(item, k, now, advantage, place, before, widest, written) {
   const moved = place !== null && before !== null && before !== place ? ` (was ${before})` : "";
   const card = make("section", { className: "candidate", "aria-label": `candidate ${k + 1}` },
     make("header", {}, make("b", { textContent: number(now.total) }),
@@ -117,7 +118,7 @@ function candidateOf(item, k, now, advantage, place, before, widest) {
     }
   }
   const other = state.compare === null || state.compare === k ? null : chosenGroup().candidates[state.compare];
-  if (item.tokens?.length) {
+  if (item.tokens?.length && state.texts === "tokens") {
     card.append(tokensOf(item, other?.tokens ? other : null));
     const button = make("button", { type: "button", textContent: state.compare === k ? "no comparison" : "compare the others with this" });
     button.addEventListener("click", () => {
@@ -125,14 +126,14 @@ function candidateOf(item, k, now, advantage, place, before, widest) {
       redrawGroup();
     });
     card.append(button);
-  } else card.append(make("pre", { textContent: item.text ?? "(the file does not hold the text)", tabIndex: 0 }));
+  } else card.append(make("pre", { tabIndex: 0 }, ...written(item.text ?? "(the file does not hold the text)")));
   const facts = [
     ["advantage", number(advantage)], ["NLL", number(item.nll)], ["z", number(now.nll_z)], ["r_dist", number(now.r_dist)],
     ["r_div", number(now.r_div, 4)], ["length", number(item.signals?.length_ratio, 2)], ["copied", number(item.signals?.copied, 2)],
     ["repeated", number(item.signals?.repeated, 2)],
     ...(item.extracted == null ? [] : [["says", item.extracted]]), ...(item.score == null ? [] : [["judge", number(item.score)]]),
   ];
-  if (item.rationale) card.append(make("p", { className: "rationale", textContent: item.rationale }));
+  if (item.rationale) card.append(make("p", { className: "rationale" }, ...written(item.rationale)));
   if (item.status !== "text") {
     card.append(make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })])));
   }
@@ -173,16 +174,19 @@ function redrawGroup() {
   ].filter(Boolean);
   const legend = [["task", "r_task"], ["dist", "λ_dist · r_dist"], ["div", "λ_div · r_div"], ["scores", "further scores"]];
   const texts = [["Problem", group.problem], ["Reference", group.reference]].filter(([, text]) => text != null);
+  const short = { of: false };
+  const written = state.texts === "written" ? (text) => [text] : typesetter(short);
   const cards = [
     make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
     ...(group.candidates.length > 1 ? [pairsOf(group.candidates)] : []),
     make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
-      candidateOf(item, k, now[k], gains[k], places[k], old[k], widest))),
+      candidateOf(item, k, now[k], gains[k], places[k], old[k], widest, written))),
   ];
   article.replaceChildren(
     make("h2", { textContent: group.id }), make("p", { className: "facts", textContent: facts.join(" · ") }),
     make("div", { className: "texts" }, ...texts.map(([name, text]) =>
-      make("section", { className: "block" }, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })))),
+      make("section", { className: "block" }, make("h3", { textContent: name }), make("pre", { tabIndex: 0 }, ...written(text))))),
+    ...(short.of ? [make("p", { className: "facts", textContent: "Some formulas stay as they were written: there are too many." })] : []),
     ...(group.line == null ? [] : [beforeAndAfter(group, state.decided.get(state.matching[state.chosen].place))]),
     // Of a row that nobody scored, all is said.
     ...(group.line != null && unscored && group.candidates.length === 1 ? [] : cards));
@@ -307,6 +311,10 @@ function start() {
     state.sort = byId("sort").value;
     refilter();
   });
+  byId("texts").addEventListener("change", () => {
+    state.texts = byId("texts").value;
+    redrawGroup();
+  });
   byId("judge").addEventListener("toggle", redrawGroup);
   byId("list").addEventListener("scroll", redrawList);
   window.addEventListener("resize", redrawList);
@@ -322,7 +330,10 @@ function start() {
       event.preventDefault();
       byId("search").focus();
     } else if (!typing && (event.key === "j" || event.key === "k")) choose(state.chosen + (event.key === "j" ? 1 : -1));
-    else if (!typing && byId("dataSet").open && event.key in LABELS) decide(event.key);
+    else if (!typing && event.key === "f") {
+      byId("texts").selectedIndex = (byId("texts").selectedIndex + 1) % 3;
+      byId("texts").dispatchEvent(new Event("change"));
+    } else if (!typing && byId("dataSet").open && event.key in LABELS) decide(event.key);
     else if (!typing && byId("judge").open && event.key in LABELS) label(event.key);
     else if (!typing && byId("judge").open && (event.key === "h" || event.key === "l")) toCard(state.card + (event.key === "l" ? 1 : -1));
     else if (event.target === byId("list") && ["ArrowDown", "ArrowUp"].includes(event.key)) {

@@ -22,7 +22,7 @@ export const linesOf = (groups, wanted) =>
 const nllsOf = ({ known, before, after }) =>
   (known ? ` (mean NLL of ${known}: ${number(before)} → ${number(after)})` : "");
 
-// What stands under "Before and after". decided: true or false by a row's place; lone: what is told of rows without a pair.
+// What stands under "Before and after". decided: true or false by a row's place; lone: how many rows have no pair.
 export function dataSetPanel(groups, decided, lone) {
   const all = told(groups, () => true);
   const isKept = (place) => decided.get(place) === true;
@@ -38,12 +38,13 @@ export function dataSetPanel(groups, decided, lone) {
     lone.left_out ? `${lone.left_out} rows hold no problem with its solution and are left out` : null,
   ].filter(Boolean);
   return [
-    make("p", { textContent: "y keeps a row and n rejects it, each going on to the next; u takes that back, j and k move. "
-      + "Rows are saved as they were read, as JSON lines." }),
-    make("p", { className: "said", textContent: `${all.rows} rows${nllsOf(all)} · ${kept.rows} kept${nllsOf(kept)} · `
-      + `${all.rows - left.rows} rejected · ${left.rows - kept.rows} undecided` }),
+    make("p", { textContent: "y keeps a row and n rejects it, each going on to the next; u takes that back, j and k "
+      + "move. Rows are saved as they were read, as JSON lines." }),
+    make("p", { className: "said", textContent: `${all.rows} rows${nllsOf(all)} · ${kept.rows} kept${nllsOf(kept)}`
+      + ` · ${all.rows - left.rows} rejected · ${left.rows - kept.rows} undecided` }),
     ...(more.length ? [make("p", { textContent: `${more.join("; ")}.` })] : []),
-    button(`Save ${kept.rows} kept`, isKept, kept.rows), button(`Save ${left.rows} not rejected`, notRejected, left.rows),
+    button(`Save ${kept.rows} kept`, isKept, kept.rows),
+    button(`Save ${left.rows} not rejected`, notRejected, left.rows),
   ];
 }
 
@@ -57,13 +58,14 @@ export function beforeAndAfter(group, kept) {
   const after = group.candidates[0];
   const parts = before ? difference(before.text, after.text) : null;
   const change = changeOf(group);
-  const head = (name, nll, ...more) =>
-    make("h3", { textContent: [name, nll == null ? null : `NLL ${number(nll)}`, ...more].filter(Boolean).join(" · ") });
+  const head = (name, ...more) => make("h3", { textContent: [name, ...more].filter(Boolean).join(" · ") });
+  const nllOf = ({ nll }) => (nll == null ? null : `NLL ${number(nll)}`);
   const differs = change === null ? null : `${change > 0 ? "+" : ""}${number(change)}`;
   const block = (...inside) => make("section", { className: "block" }, ...inside);
+  const unmarked = parts === null ? "too different to mark" : null;
   return make("div", { className: "texts", id: "pair" },
-    before ? block(head("Before", before.nll, parts === null ? "too different to mark" : null), sideOf(parts, "old", before.text))
+    before ? block(head("Before", nllOf(before), unmarked), sideOf(parts, "old", before.text))
       : block(head("Before"), make("p", { className: "facts", textContent: "The file before has no such row." })),
-    block(head("After", after.nll, differs, after.origin, { true: "kept", false: "rejected" }[kept]),
+    block(head("After", nllOf(after), differs, after.origin, { true: "kept", false: "rejected" }[kept]),
       sideOf(parts, "new", after.text)));
 }

@@ -80,7 +80,7 @@ export function difference(old, now) {
 export function differenceOf(old, now) {
   if (old == null || now == null) return make("p", { textContent: "The file does not hold both texts." });
   const parts = difference(old, now);
-  if (parts === null) return make("p", { textContent: "These texts are too long and too different to compare word by word." });
+  if (parts === null) return make("p", { textContent: "These texts are too long and differ too much to be compared." });
   return make("pre", { tabIndex: 0, className: "difference" },
     ...parts.map(({ kind, text }) => make({ same: "span", old: "del", new: "ins" }[kind], { textContent: text })));
 }
@@ -88,7 +88,8 @@ export function differenceOf(old, now) {
 function matrixOf(values, pair, choose) {
   const head = (k) => make("th", { scope: "col", textContent: `#${k + 1}` });
   const cell = (value, i, j) => {
-    const found = make("td", { textContent: value === null ? "–" : value.toFixed(2), title: `#${i + 1} and #${j + 1}` });
+    const shown = value === null ? "–" : value.toFixed(2);
+    const found = make("td", { textContent: shown, title: `#${i + 1} and #${j + 1}` });
     if (i === j) return found;
     found.style.setProperty("--strength", value ?? 0);
     if (pair.includes(i) && pair.includes(j)) found.className = "chosen";
@@ -98,7 +99,8 @@ function matrixOf(values, pair, choose) {
   const rows = values.map((row, i) => make("tr", {}, make("th", { scope: "row", textContent: `#${i + 1}` }),
     ...row.map((value, j) => cell(value, i, j))));
   const table = make("table", {}, make("tr", {}, make("td"), ...values.map((_, k) => head(k))), ...rows);
-  return make("div", { className: "matrix", tabIndex: 0, role: "region", "aria-label": "shares of words in common" }, table);
+  const told = { role: "region", "aria-label": "shares of words in common" };
+  return make("div", { className: "matrix", tabIndex: 0, ...told }, table);
 }
 
 // What stands under "Similar texts" of a group of two candidates or more. pair: two places; choose is told of another.
@@ -108,13 +110,18 @@ export function pairsPanel(items, pair, choose) {
   const [value] = similarities(pair.map((k) => texts[k]))[0].slice(1);
   const chooser = (place) => {
     const select = make("select", { "aria-label": place === 0 ? "a candidate" : "the other candidate" });
-    items.forEach((_, k) => select.append(make("option", { value: k, textContent: `#${k + 1}`, selected: k === pair[place] })));
-    select.addEventListener("change", () => choose(pair.map((k, at) => (at === place ? Number(select.value) : k)), place));
+    items.forEach((_, k) => {
+      select.append(make("option", { value: k, textContent: `#${k + 1}`, selected: k === pair[place] }));
+    });
+    select.addEventListener("change", () => {
+      choose(pair.map((k, at) => (at === place ? Number(select.value) : k)), place);
+    });
     return select;
   };
   return [
-    make("p", { textContent: `Words in common: of all rows of ${IN_A_ROW} words in two texts, the share that both hold. It is told from the `
-      + "texts alone, and is not the similarity of embeddings that r_div is made of, which no answer holds." }),
+    make("p", { textContent: `Words in common: of all runs of ${IN_A_ROW} words in two texts, the share that both `
+      + "hold. It is told from the texts alone, and is not the similarity of embeddings that r_div is made of, which no "
+      + "answer holds." }),
     ...drawn,
     ...(drawn.length ? [] : [make("p", { textContent: `No matrix is drawn of more than ${MOST_DRAWN} candidates.` })]),
     make("p", { className: "pair" }, "From ", chooser(0), " to ", chooser(1),

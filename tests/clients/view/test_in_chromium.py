@@ -95,6 +95,7 @@ def test_hostile_texts_are_shown_as_text_and_nothing_leaves(sheet: Any, tmp_path
     address = written(tmp_path, groups)
     sheet.goto(address)
     sheet.wait_for_selector(".candidate")
+    sheet.select_option("#texts", "written")
     same = sheet.evaluate(
         """(texts) => {
             const shown = [...document.querySelectorAll('.candidate pre')].map((each) => each.textContent);
@@ -103,6 +104,7 @@ def test_hostile_texts_are_shown_as_text_and_nothing_leaves(sheet: Any, tmp_path
         json.dumps([*texts, *texts[:200], *texts[:200]]),
     )
     assert same == 0
+    sheet.select_option("#texts", "tokens")
     for k in range(199):
         sheet.keyboard.press("j")
         if k % 40 == 0:
