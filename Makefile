@@ -34,7 +34,7 @@ VLLM := build/vllm/bin/python
 TRAINERS := build/trainers
 
 .PHONY: demo train-demo pipeline-demo study study-small test test-slow test-view test-vllm test-trainers test-without-torch serve check \
-  check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
+  view-picture check-llama-factory layouts-table format constraints bench templates test-vocabularies bench-nll bench-nll-vllm \
   bench-likelihood bench-judge bench-verify soak-verify bench-serving \
   soak-serving bench-rendezvous chaos bench-build bench-grpo bench-bombs clean
 
@@ -69,6 +69,10 @@ test-view: $(STAMP)       ## the page of `rewright view` in a real browser; need
 
 serve: $(SERVING)         ## keep the service up on 127.0.0.1:8000
 	$(PY) -m rewright.service
+
+view-picture: $(STAMP)    ## docs/view.png, from a real run; needs Chromium
+	$(UV) pip install --quiet --python $(PY) -c constraints.txt --extra browser -r pyproject.toml
+	$(PY) examples/view_picture.py
 
 check: $(STAMP)           ## what CI runs: format, lint, types and the whole suite
 	$(PY) -m ruff format --check .
