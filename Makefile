@@ -65,6 +65,7 @@ test-view: $(STAMP)       ## the page of `rewright view` in a real browser; need
 	$(UV) pip install --quiet --python $(PY) -c constraints.txt --extra browser -r pyproject.toml
 	test -f $(AXE)/axe.min.js || (mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4.14.1 && \
 	  tar xzf axe-core-*.tgz --strip-components=1 package/axe.min.js)
+	@command -v chromium google-chrome >/dev/null || { echo "no browser is installed (Debian: apt install chromium)"; exit 1; }
 	$(PY) -m pytest -n0 -s tests/clients/view
 
 serve: $(SERVING)         ## keep the service up on 127.0.0.1:8000

@@ -49,7 +49,7 @@ def compared(before: str, after: str) -> dict[str, Any]:
 
 def line_of(values: Values) -> str:
     """The row as one line of JSON; what is no number is null, and a value that JSON does not know its text."""
-    return json.dumps(_finite(values), ensure_ascii=True, allow_nan=False, default=str)
+    return json.dumps(_jsonable(values), ensure_ascii=True, allow_nan=False, default=str)
 
 
 def _group(name: str, row: Pair, earlier: Pair | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _group(name: str, row: Pair, earlier: Pair | None) -> dict[str, Any]:
         nll=row.nll, origin=row.values.get("origin")
     )
     group: dict[str, Any] = {"id": name, "problem": row.problem, "candidates": [kept], "line": line_of(row.values)}
-    reference_nll = _number(row.values.get("reference_nll"))
+    reference_nll = finite(row.values.get("reference_nll"))
     if earlier is not None:
         nll = reference_nll if earlier.nll is None else earlier.nll
         group["before"] = {"text": earlier.solution} | _known(nll=nll)
@@ -85,7 +85,7 @@ def _pairs(source: str) -> Iterator[tuple[Values, Pair | None]]:
         layout = layout or _layout(row.place, row.values)
         record = record_of(layout, row.values)
         whole = bool(record.problem and record.solution)
-        nll = _number(row.values.get("nll"))
+        nll = finite(row.values.get("nll"))
         yield row.values, Pair(record.problem, record.solution, nll, row.values) if whole else None
 
 
@@ -102,11 +102,11 @@ def _layout(place: str, values: Values) -> Layout:
     )
 
 
-def _finite(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _finite(inside) for key, inside in value.items()}
+        return {str(key): _jsonable(inside) for key, inside in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inside) for inside in value]
+        return [_jsonable(inside) for inside in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -114,6 +114,7 @@ def _known(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _number(value: Any) -> float | None:
+def finite(value: Any) -> float | int | None:
+    """A finite number, or None: tables write NaN for what is absent."""
     known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None
+    return value if known else None

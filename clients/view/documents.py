@@ -9,12 +9,11 @@ Not covered: two data sets side by side (`rewright.clients.view.data_sets`), ari
 (`rewright.clients.view.page`).
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rewright.clients.rows.reading import read_rows
-from rewright.clients.view.data_sets import line_of
+from rewright.clients.view.data_sets import finite, line_of
 from rewright.service.errors import InvalidRequest
 
 Values = Mapping[str, Any]
@@ -101,15 +100,15 @@ def _rollout_group(values: Values, number: int) -> dict[str, Any]:
 
 
 def _rollout(values: Values) -> dict[str, Any]:
-    total = _number(values.get("rewright"))
+    total = finite(values.get("rewright"))
     outcome = values.get("outcome")
-    item: dict[str, Any] = {key: number for key in _COMPONENTS if (number := _number(values.get(key))) is not None}
+    item: dict[str, Any] = {key: number for key in _COMPONENTS if (number := finite(values.get(key))) is not None}
     item |= {
         "text": _text(values.get("completion")),
         "signals": {},
         "status": "scored" if total is not None else "failed",
     }
-    item["signals"] = {key: number for key in _SIGNALS if (number := _number(values.get(key))) is not None}
+    item["signals"] = {key: number for key in _SIGNALS if (number := finite(values.get(key))) is not None}
     if total is None:
         return item | {"error": {"code": str(outcome or "unknown"), "message": "no reward", "retryable": False}}
     return item | {"total": total, "gate": str(outcome)} if outcome else item | {"total": total}
@@ -129,7 +128,7 @@ def _built(values: Values, number: int) -> dict[str, Any]:
     group = {"id": str(values.get("id", number)), "problem": _text(values.get("prompt")), "candidates": [kept, *others]}
     if values.get("reference") is None:
         return group
-    before = {"text": _text(values["reference"]), "nll": _number(values.get("reference_nll"))}
+    before = {"text": _text(values["reference"]), "nll": finite(values.get("reference_nll"))}
     return group | {"before": before, "line": line_of(values)}
 
 
@@ -140,8 +139,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         value = value.get("content")
     return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _number(value: Any) -> float | int | None:
-    """A finite number, or None: tables write NaN for what is absent."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None

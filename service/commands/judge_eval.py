@@ -28,6 +28,7 @@ from rewright.service.commands.judge_evaluation import (
     split,
 )
 from rewright.service.commands.judge_evaluation import suggested_threshold as suggested
+from rewright.service.commands.judge_options import add_rows_and_settings
 from rewright.service.commands.labelled_rows import LabelledRow, labelled_rows
 from rewright.service.schema import Failed, Group, JudgeScored
 
@@ -40,13 +41,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "judge-eval", help="measure the configured judge on a labelled file: AUROC, precision, a threshold to set"
     )
-    parser.add_argument(
-        "file",
-        help="problem, reference, candidate, valid, and category if known; or ProcessBench, PRM800K, MR-GSM8K. JSON "
-        "lines or another kind of file, or hub:owner/name",
-    )
-    parser.add_argument("--split", default="test", help="of a folder or hub data set (default test)")
-    parser.add_argument("--config", type=Path, help="settings file (YAML); else REWRIGHT_CONFIG and the environment")
+    add_rows_and_settings(parser)
     parser.add_argument("--plot", type=Path, default=Path("judge-eval.png"), help="the curve, as PNG")
     parser.add_argument("--scores", type=Path, help="also write each row's verdict here, as JSON lines")
     parser.set_defaults(run=run)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rewright.service.commands.judge_evaluation import suggested_threshold
+from rewright.service.commands.judge_options import add_rows_and_settings
 from rewright.service.commands.labelled_rows import labelled_rows
 from rewright.service.errors import SettingsError
 
@@ -23,8 +24,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "judge-fit", help="calibrate the configured judge on a labelled file, cross-validated by problem"
     )
-    parser.add_argument("file", help="labelled rows, as for judge-eval")
-    parser.add_argument("--split", default="test", help="of a folder or hub data set (default test)")
+    add_rows_and_settings(parser)
     parser.add_argument(
         "--by",
         choices=("regression", "probe"),
@@ -33,7 +33,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "probe: of its last hidden state, one question, in process only (default regression)",
     )
     parser.add_argument("--output", type=Path, default=Path("judge-calibration.json"), help="the file to write")
-    parser.add_argument("--config", type=Path, help="settings file (YAML); else REWRIGHT_CONFIG and the environment")
     parser.set_defaults(run=run)
 
 

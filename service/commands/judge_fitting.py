@@ -15,12 +15,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from rewright.service.commands.labelled_rows import LabelledRow
 from rewright.service.errors import InvalidRequest
+from rewright.service.scorers.judge.calibration import p_valid
 
 FOLDS = 5
 _STRENGTHS = tuple(10.0**k for k in range(-4, 2))
@@ -60,7 +60,10 @@ def fitted(rows: Sequence[Seen]) -> Fit:
     if (problems := len({rows[n].row.problem for n in asked})) < FOLDS * FOLDS:
         raise InvalidRequest(f"the rows are of {problems} problems; at least {FOLDS * FOLDS} are needed")
     scores = [0.0] * len(rows)
-    for train, test in _folds([rows[n] for n in asked]):
+    folds = _folds([rows[n] for n in asked])
+    if len(folds) < FOLDS:
+        raise InvalidRequest("all sound or all unsound rows are of too few problems; label rows of more problems")
+    for train, test in folds:
         weights_F, bias = _chosen([rows[asked[n]] for n in train])
         for n in test:
             scores[asked[n]] = _lowest(rows[asked[n]], weights_F, bias)
@@ -87,6 +90,7 @@ def _chosen(rows: Sequence[Seen]) -> tuple[np.ndarray, float]:
 
 
 def _folds(rows: Sequence[Seen]) -> list[tuple[list[int], list[int]]]:
+    """(train, test), by problem; without those whose training rows have one label alone, on which nothing is fitted."""
     problems = [row.row.problem for row in rows]
     cut = GroupKFold(FOLDS).split(problems, groups=problems)
     return [(train.tolist(), test.tolist()) for train, test in cut if len({rows[n].row.valid for n in train}) > 1]
@@ -96,13 +100,10 @@ def _regression(rows: Sequence[Seen], strength: float) -> tuple[np.ndarray, floa
     """Weights, shape [F], and bias, of the whole readings."""
     scaler = StandardScaler()
     regression: Any = LogisticRegression(C=strength, class_weight="balanced", max_iter=5_000)
-    make_pipeline(scaler, regression).fit(
-        np.array([row.readings[0] for row in rows]), np.array([row.row.valid for row in rows])
-    )
+    regression.fit(scaler.fit_transform([row.readings[0] for row in rows]), [row.row.valid for row in rows])
     weights_F = regression.coef_[0] / scaler.scale_
     return weights_F, float(regression.intercept_[0] - weights_F @ scaler.mean_)
 
 
 def _lowest(row: Seen, weights_F: np.ndarray, bias: float) -> float:
-    odds = bias + float((np.array(row.readings) @ weights_F).min())
-    return float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+    return min(p_valid(weights_F, bias, reading) for reading in row.readings)

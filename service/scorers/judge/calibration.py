@@ -98,9 +98,9 @@ class Calibration(BaseModel):
 
     @model_validator(mode="after")
     def _fits_itself(self) -> Self:
-        if self.kind == "regression" and (self.tokens or not set(self.features) <= {*ASKED, *FACTS}):
+        if self.kind == "regression" and (self.tokens or self.features not in (_names(True), _names(False))):
             raise ValueError(
-                f"features of a regression are some of {', '.join((*ASKED, *FACTS))}, and it has no tokens"
+                f"a regression has no tokens, and its features are {', '.join(_names(True))}, in this order"
             )
         if self.kind == "probe" and (self.features or not self.tokens):
             raise ValueError("a probe has tokens and no features")
@@ -137,8 +137,13 @@ class Calibration(BaseModel):
 
     def p_valid(self, features: Sequence[float]) -> float:
         """features: one a weight, shape [F]."""
-        odds = self.bias + float(np.dot(np.asarray(self.weights), np.asarray(features, dtype=float)))
-        return 1 / (1 + math.exp(-max(-700.0, min(700.0, odds))))
+        return p_valid(self.weights, self.bias, features)
+
+
+def p_valid(weights: Sequence[float] | np.ndarray, bias: float, features: Sequence[float]) -> float:
+    """σ(bias + weights · features), both of shape [F]; what is fitted is what is served."""
+    odds = bias + float(np.dot(np.asarray(weights), np.asarray(features, dtype=float)))
+    return 1 / (1 + math.exp(-max(-700.0, min(700.0, odds))))
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,11 @@ class RegressionAsking:
 
 def feature_names(prompt: JudgePrompt) -> tuple[str, ...]:
     """The features of a regression for this prompt, in their order."""
-    return (*(name for name in ASKED if prompt.can_turn or name != "log_odds_turned"), *FACTS)
+    return _names(prompt.can_turn)
+
+
+def _names(turns: bool) -> tuple[str, ...]:
+    return (*(name for name in ASKED if turns or name != "log_odds_turned"), *FACTS)
 
 
 def feature_reading(prompt: JudgePrompt, *, problem: str, reference: str, candidate: str, gold: str) -> Reading:

@@ -74,6 +74,11 @@ def test_the_lowest_reading_counts_and_a_certain_fault_is_zero() -> None:
     ("rows", "said"),
     [
         ([Seen(labelled(n, valid=True), ((0.1,),), 0.5) for n in range(40)], "0 unsound rows reach"),
+        (
+            [Seen(labelled(n, valid=True), ((0.1,),), 0.5) for n in range(40)]
+            + [Seen(labelled("one", valid=False), ((0.9,),), 0.5) for _ in range(12)],
+            "label rows of more problems",
+        ),
         ([Seen(labelled(n % 9, valid=n % 2 == 0), ((0.1,),), 0.5) for n in range(40)], "of 9 problems"),
     ],
 )

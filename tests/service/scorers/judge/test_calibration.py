@@ -65,7 +65,7 @@ def test_a_file_gives_what_was_written_and_its_hash_changes_with_every_number(tm
     [
         ({"weights": [1.0]}, "one weight for each feature"),
         ({"bias": "NaN"}, "bias"),
-        ({"features": ["log_odds", "length", "answers_agree", "answers_differ"]}, "are some of log_odds"),
+        ({"features": ["log_odds", "length", "answers_agree", "answers_differ"]}, "its features are log_odds"),
         ({"kind": "probe"}, "a probe has tokens"),
         ({"more": 1}, "more"),
     ],

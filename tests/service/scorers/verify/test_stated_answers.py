@@ -10,7 +10,8 @@ import pytest
 from rewright.service.schema import Group, VerifyScored
 from rewright.service.scorers.verify.scorer import AnswerVerifier
 from tests.service.scorers.verify import probed_answers, probed_references
-from tests.service.scorers.verify.stated_answers import NO_GOLD, REFERENCES, STATED, Row
+from tests.service.scorers.verify.stated_answers import STATED, Row
+from tests.service.scorers.verify.stated_references import NO_GOLD, REFERENCES
 
 Verdicts = Callable[[Iterable[Group]], list[str]]
 SharedRows = Callable[[str], list[dict[str, Any]]]
