@@ -5,15 +5,17 @@ Promises
   is one that the words behind it take back. Parts keep the names before them: `x=\boxed{3}` and `y=\boxed{-1}` are
   `x=3, y=-1`. Values of different things ("the length is …, the width is …") stay in their order.
 - A box that is only spoken of ("put in \boxed{}", "as \boxed requested") is none. One that is empty says nothing.
-- A value offered beside the last box ("\boxed{5} or 7") is a further part, unless it is the same number.
+- A value offered beside the last box ("\boxed{5} or 7", "either 7 or \boxed{5}") is another answer, unless it is the
+  same value (`rewright.service.mathematics.answers.beside`).
 """
 
 import re
 from dataclasses import dataclass
 
+from rewright.service.mathematics.answers.beside import offered_beside
 from rewright.service.mathematics.answers.context import alternatives, taken_back, whole_formula
 from rewright.service.mathematics.answers.equality import compare
-from rewright.service.mathematics.answers.leaves import arithmetic_leaf
+from rewright.service.mathematics.answers.leaves import ROUNDED, arithmetic_leaf
 from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace, normalise
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)|\\boxed\s+(?=[-\d\\(]|[A-Za-z](?:\W|$))")
@@ -44,19 +46,6 @@ _NOUN = re.compile(
 _ANY_OF_THEM = re.compile(r"\b(?:one|other|another|roots?|solutions?|answers?|values?|they|these|and|or|either)\b")
 _NO_NAME = frozenset(
     {"And", "The", "Answer", "It", "So", "Then", "Thus", "That", "This", "Hence", "Result", "Solution"}
-)
-_BESIDE = re.compile(
-    r"[\s$)\]*\\.,;]*\(?\s*(?:or|resp\.|/|alternatively|maybe|perhaps|possibly)[\s,]*(?:(?:maybe|perhaps|possibly|else|even|it\s+(?:is|could|may|might)|be|also)\s+)*"
-    r"[$\\(\s]*(?:f?box(?:ed)?\{)?([-−]?\d[\d.,/]*(?<![.,])%?)(?![\w^])(?!\s*(?:more|less|times|of)\b)",
-    re.IGNORECASE,
-)
-_AND_BEYOND = re.compile(
-    r"[\s$)\]*\\,]*\(?or\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below)\b", re.IGNORECASE
-)
-_OTHERWISE = re.compile(
-    r"[^\n]{0,40}?\b(?:unless|except\s+(?:if|when)|otherwise|or\s+else|in\s+the\s+other\s+case)\b[^\n.]{0,80}?"
-    r"\b(?:is|are|be|get|gives?|equals?)\s+[$\\(]*([-−]?\d[\d.,/]*(?<![.,]))(?![\w^])",
-    re.IGNORECASE,
 )
 _UNIT_BEHIND = re.compile(r"[\s$)\]\\]*(\\?%|percent|pct|\\text\{[^{}]{1,30}\})")
 
@@ -124,7 +113,11 @@ def one_answer(text: str, found: list[Box]) -> list[str]:
             break
         together.insert(0, earlier)
     if len({re.sub(r"\s", "", box.content) for box in together}) == 1:
-        return [_alone(text, last), *_beside(text, last)]
+        alone = _alone(text, last)
+        other = offered_beside(text, together[0].start, last.end)
+        if other is None or _same(normalise(alone), normalise(other)):
+            return [alone]
+        return [f"{alone} \\lor {other}"]
     names = [_name(text, box) for box in together]
     if all(names) and len(set(names)) == len(names):
         return [f"{name}{box.content.strip()}" for name, box in zip(names, together, strict=True)]
@@ -148,13 +141,9 @@ def _alone(text: str, box: Box) -> str:
     return box.content.strip() + (" " + behind[1] if behind else "")
 
 
-def _beside(text: str, box: Box) -> list[str]:
-    window = text[box.end : box.end + 160]
-    for pattern in (_BESIDE, _OTHERWISE):
-        if (other := pattern.match(window)) is not None:
-            same = compare(normalise(box.content), normalise(other[1]), arithmetic_leaf)
-            return [] if same else [other[1]]
-    return ["…"] if _AND_BEYOND.match(window) else []
+def _same(value: str, other: str) -> bool:
+    """One of them may be the other, rounded."""
+    return bool(compare(value, other, arithmetic_leaf) or arithmetic_leaf(other.removeprefix(ROUNDED), ROUNDED + value))
 
 
 def _name(text: str, box: Box) -> str:

@@ -41,7 +41,9 @@ _DENIAL = (
 _SUPPOSITION = (
     r"\b(?:suppose|supposing|assume|assuming|imagine|if|unless|whether"
     r"|(?:one|you|some|someone|people|students|many|it)\s+(?:might|may|could|would)\s+(?:think|seem|guess|say"
-    r"|believe|expect))\b"
+    r"|believe|expect)"
+    r"|(?:most|many|some|few|other|several|careless)\s+(?:people|students|solvers|candidates|readers|children|beginners)\s+"
+    r"(?:(?:would|will|might|may|do)\s+)?(?:answer|say|write|guess|think|claim|believe|assume|expect))\b"
 )
 _FAULT = r"\b(?:wrong|incorrect|false|mistaken|erroneous|invalid|mistake|trap|distractor)\b"
 _TAKEN_BACK_BEFORE = re.compile(
@@ -55,6 +57,24 @@ _QUOTATION = re.compile(
     r"|it)\b)*[\s:$*_(\[{\\\"'“]*$"
     rf"|\b(?:replace|such as|for example|e\.g\.|(?:box|boxed|form|format)\s+(?:like|as)){_GAP}*$",
     re.IGNORECASE,
+)
+_CONTRARY = re.compile(
+    r"(?:\bif\b[^.\n]{1,80}?,\s*(?:then\s+)?(?:the\s+)?(?:\w+\s+)?(?:answer|solution)\s+would\s+(?:be|have\s+been)"
+    r"|\bit\s+would\s+have\s+been"
+    r"|\b(?:had|were)\s+(?:we|I|you|one|it|they|order|the\s+\w+)\b[^.\n]{1,80}?\bwould\b[^.\n]{0,30}?)"
+    rf"{_GAP}*$",
+    re.IGNORECASE,
+)
+"""Of a case that is not the problem's."""
+_GOES_ELSEWHERE = (
+    r"\b(?:not|never|no|nothing|neither|nor|\w+n't|and|since|because|as|while|whereas|others?|rest|otherwise|without"
+    r"|unless|if|when|than|despite|avoid|numbers?|counts?|total|amount|many|how|until|before|after|so|thus|hence|therefore"
+    r"|which|making|leaving|options?|statements?|claims?)\b"
+)
+_CALLED_WRONG = (
+    r"(?:is|was|are|were|looks?|seems?|appears?|sounds?|feels?|turns?\s+out|proves?|would\s+be|(?:may|might|must|could|can)\s+be)"
+    rf"(?:(?!{_GOES_ELSEWHERE})[^.;:\n\d$\\]){{1,80}}?"
+    r"(?:\b(?:wrong|incorrect|false|mistaken|erroneous|invalid)\b(?!\s+\w+s\b)|\bby\s+(?:mistake|accident|error)\b)"
 )
 _BY_FAULT = (
     r"(?:what|(?:value|number|answer|result)(?:\s+that)?)\s+(?:you|one|we|they|people|students|many|some)\s+"
@@ -71,6 +91,12 @@ _TAKEN_BACK_AFTER = re.compile(
     r"[\s$)\]*\\]*+(?:\?"
     rf"|\s*[(,—–-]+\s*(?:(?:the|an?|my)\s+)?{_NAIVE}\b"
     rf"|\s*(?:is|would\s+be)\s+what\s+an?\s+{_NAIVE}\b"
+    rf"|\s*{_CALLED_WRONG}"
+    r"|\s*is\s+off\b(?=\s*(?:by\b|[.,;!]|$))"
+    r"|\s*(?:(?:can|should|must|may)\s*(?:not|n't)|can't)\s+be\s+(?:trusted|believed|accepted|relied|taken|used)\b"
+    r"|\s*would\s+(?:be|have\s+been)\s+(?:the\s+)?(?:\w+\s+)?(?:answer|right|correct|result|true|value|solution|case)\b"
+    r"[^.\n]{0,20}?\b(?:if|had|were|only|provided|unless|assuming)\b"
+    r"|[^.\n]{0,60}?\bI\s+(?:\w+\s+)?(?:doubt|(?:do\s+not|don't)\s+(?:really\s+)?(?:believe|trust|think\s+so))\b"
     r"|[\s.,;]*\b(?:however|but)\b[^.\n]{0,80}\b(?:(?:over|under|double|mis)[- ]?count\w*|should\s+be\s+\$?[-\d\\])"
     r"|,\s+(?:an?|my)\s+(?:\w{1,12}\s+)?(?:mistake|slip|typo|error|miscalculation)\b"
     r"|\s*(?:comes|came|results?)\s+from\s+(?:forget|ignor|neglect|overlook|mis[a-z]|careless)"
@@ -83,7 +109,8 @@ _TAKEN_BACK_AFTER = re.compile(
     r"|(?:first|initial|original|earlier)\s+(?:guess|attempt|try|thought|idea)"
     rf"|{_BY_FAULT}"
     r"|rejected|discarded|out of the question|too\s+(?:large|small|big|high|low|many|few)"
-    r"|(?:not|never)\b(?=\s*(?:[.,;!)]|$|(?:right|correct|so|true|possible|allowed|valid|a|the|it|an)\b))"
+    r"|(?:not|never)\b(?=\s*(?:[.,;!)]|$|(?:right|correct|so|true|possible|allowed|valid|what|it"
+    r"|(?:a|an|the)\s+(?!mistake|error|typo|trap|coincidence|surprise|guess|accident|problem)\w+)\b))"
     r"|(?:what|number|value)[\w\s]{0,20}\b(?:in|by|from)?\s*the\s+(?:question|problem|exercise|prompt))"
     r"|(?:is|was|are|were)n't\b|(?:cannot|can't|could not|couldn't)\s+be(?=\s*(?:[.,;!)]|$|(?:right|correct|so"
     r"|true|it|the|an)\b))"
@@ -155,6 +182,8 @@ def taken_back(text: str, start: int, end: int) -> bool:
     """The words around text[start:end] deny it, only suppose it, or quote it from the question."""
     before = sentence_before(text, start)
     if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
+        return True
+    if "would" in before and _CONTRARY.search(before):
         return True
     if any(word in before for word in _NAIVE_STEMS) and _NAIVE_BEFORE.search(before):
         return True

@@ -18,7 +18,7 @@ Sets of reals, names of values, bound names and ratios have modules, and policie
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rewright.service.mathematics.answers.bound_names import may_bind, with_names_of
 from rewright.service.mathematics.answers.exact_values import Unreadable
@@ -74,8 +74,9 @@ def _shapes(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:  #
         return compare(ours.parts[0], theirs.text, leaf, depth + 1)
     if theirs.kind == "list" and ours.kind == "leaf" and "\\lor" in theirs.text and "," not in theirs.text:
         # Two spellings of one value (`3/4 or 0.75`), or two values.
-        verdicts = [compare(ours.text, part, leaf, depth + 1) for part in theirs.parts[:MAX_PARTS]]
-        return False if False in verdicts else None if None in verdicts else True
+        return _all(compare(ours.text, part, leaf, depth + 1) for part in theirs.parts[:MAX_PARTS])
+    if ours.kind == "list" and theirs.kind == "leaf" and "\\lor" in ours.text and "," not in ours.text:
+        return _all(compare(part, theirs.text, leaf, depth + 1) for part in ours.parts[:MAX_PARTS])
     if {ours.kind, theirs.kind} == {"list", "tuple"}:
         # 3, 2 for (3, 2): the order is the tuple's.
         the_tuple = ours if ours.kind == "tuple" else theirs
@@ -91,6 +92,11 @@ def _shapes(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:  #
     if len(ours.parts) != len(theirs.parts):
         return False
     return ours.marks == theirs.marks and _in_order(ours.parts, theirs.parts, leaf, depth)
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    told = list(verdicts)
+    return False if False in told else None if None in told else True
 
 
 def _named(ours: Node, theirs: Node, leaf: Leaf, depth: int) -> bool | None:

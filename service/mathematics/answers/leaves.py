@@ -39,7 +39,7 @@ def cheap_leaf(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - on
     if _DIGITS.fullmatch(gold) and _DIGITS.fullmatch(prediction):
         return int(gold) == int(prediction)
     if prediction.startswith(ROUNDED):
-        return _is_rounding(gold, prediction.removeprefix(ROUNDED))
+        return _is_rounding(gold, prediction.removeprefix(ROUNDED).strip())
     if (time := same_time(gold, prediction)) is not None:
         return time
     values = same_unit(gold, prediction)
@@ -72,7 +72,7 @@ def arithmetic_leaf(gold: str, prediction: str) -> bool | None:
     if certain is not None:
         return certain
     if prediction.startswith(ROUNDED):
-        rounding = prediction.removeprefix(ROUNDED)
+        rounding = prediction.removeprefix(ROUNDED).strip()
         values = same_unit(gold, rounding)
         value = value_of(values[0]) if values is not None else None
         return None if value is None or values is None else is_rounding(Fraction(value), values[1])

@@ -26,9 +26,9 @@ _STATED = re.compile(
 )
 _STANDING = re.compile(r"(?<![\w'/])\(([A-Z])\)(?![\w'/])|(?<![\w'/])([B-HJ-Z])(?![\w'/])")
 _ANOTHER_BEFORE = re.compile(
-    r"(?<![\w'])[(\[]?[A-Z][)\]]?\s*(?:,\s*)?(?:or|and|/|,|&)\s*[(\[]?$|[(\[][A-Z][)\]]\s*[(\[]$"
+    r"(?<![\w'])[(\[]?[A-Z][)\]]?\s*(?:,\s*)?(?:or|and|/|,|&|\\lor)\s*[(\[]?$|[(\[][A-Z][)\]]\s*[(\[]$"
 )
-_ANOTHER_AFTER = re.compile(r"[)\]]?\s*(?:,\s*)?(?:or|and|/|,|&)\s*[(\[]?[A-Z](?![\w'])|[)\]]\s*[(\[][A-Z][)\]]")
+_ANOTHER_AFTER = re.compile(r"[)\]]?\s*(?:,\s*)?(?:or|and|/|,|&|\\lor)\s*[(\[]?[A-Z](?![\w'])|[)\]]\s*[(\[][A-Z][)\]]")
 _NONE_OF_THEM = re.compile(r"(?i)none of the (?:above|choices|options)")
 _RULED_OUT = re.compile(
     r"(?:\bnot|n't be|n't|不是|\bnor|\bneither|\b(?:eliminate|exclude|reject|discard|rule out)"

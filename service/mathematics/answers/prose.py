@@ -7,7 +7,7 @@ Policy (policy:extraction)
 - A value that stands behind that one is taken instead where it is new (neither in the problem nor anywhere before), or
   the words between lead on to it ("…, so he has 5").
 - Values behind "where", "when" and their kin are conditions, those in round brackets asides; they count where nothing
-  else stands. Sentences to the reader ("let me know …") hold none.
+  else stands. Sentences to the reader ("let me know …") or of the writer ("I checked this 12 times") hold none.
 - Values are read whole (`rewright.service.mathematics.answers.quantities`).
 """
 
@@ -16,8 +16,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rewright.service.mathematics.answers.beside import offered_beside
 from rewright.service.mathematics.answers.context import sentence_before, taken_back
 from rewright.service.mathematics.answers.quantities import NUMBER_TOKEN, Value, values
+from rewright.service.mathematics.answers.wording import NUMBERS_IN_WORDS
 
 PROSE_WINDOW = 2_000
 _PROBLEM_WINDOW = 8_000
@@ -29,7 +31,9 @@ _CONCLUDES = re.compile(
     r"\b(?:so|thus|therefore|hence|finally|altogether|consequently|answers?|concludes?|results?|total)\b", re.IGNORECASE
 )
 _LEADS_ON = re.compile(
-    r"\b(?:so|thus|therefore|hence|means?|meaning|leaves?|leaving|giv(?:es?|ing)|gets?|mak(?:es?|ing))\b"
+    r"\b(?:so|thus|therefore|hence"
+    r"|(?<!after )(?<!before )(?<!without )(?<!by )(?<!of )(?<!for )(?<!from )(?<!when )(?<!while )"
+    r"(?:means?|meaning|leaves?|leaving|giv(?:es?|ing)|gets?|mak(?:es?|ing)))\b"
     r"|\b(?:is|are|equals?)[\s$*(]*$",
     re.IGNORECASE,
 )
@@ -40,18 +44,31 @@ _CONDITION = re.compile(
 )
 _BEHIND_EQUALS = re.compile(r"=[\s$*_~(\[€£¥≈+−-]*$")
 _ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=[^=<>]+")
+_OF_THE_WRITER = re.compile(
+    r"\b(?:double-?check|re-?check|check|verif[yi]|tr[yi]|test|re-?read|read|solv|attempt|work)\w*\b[^.]{0,30}\d[^.]{0,20}?\b"
+    r"(?:times|ways|attempts|tries|minutes|hours|days|seconds|problems|questions|exercises|puzzles|tests|exams)\b"
+    r"|\b(?:I\s+am|I'm|we\s+are)\b[^.]*\b(?:sure|confident|certain)\b"
+    r"|\b(?:my|our)\s+(?:confidence|certainty|favou?rite|lucky)\b|^\W*confidence\b(?!\s+interval)"
+    r"|\b(?:this|that|it|here)\s+(?:is|was)\s+(?:the\s+)?(?:problem|question|exercise|task|puzzle|attempt|version|draft|try)\b"
+    r"|\b(?:took|takes|cost)\s+(?:me|us)\b"
+    r"|\b(?:give|award|grant|owe|tip|rate)\s+(?:me|us|this|my)\b"
+    r"|\b(?:questions?|problems?|exercises?|points?|marks?)\s+(?:on|in|of|for)\s+this\b",
+    re.IGNORECASE,
+)
+"""Of the writing, the writer or the task, and not of what is asked."""
+_FIRST_PERSON = re.compile(r"\b(?:I|I'm|I've|[Mm]e|[Mm]y|[Mm]yself)\b")
+_FINDS = re.compile(
+    r"\b(?:g[eo]t|find|found|obtain|have|had|conclude|comput|calculat|arriv|answer|result|total|sum|equal|think|say|said"
+    r"|guess|cho[os]|pick|deduce|determine|see|know|derive|reach|count|so|thus|therefore|hence|would)\w*\b|=",
+    re.IGNORECASE,
+)
 _NAME_BEFORE = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\w)?)\s*=\s*$")
 _JOINS_NAMES = re.compile(r"\s*(?:[,;]|and|,\s*and)\s*")
+_WORKED = re.compile(r"\d\s*(?:[-+*×÷·^−]|/\s)\s*\d")
 _GOES_ON = re.compile(r"\s*[A-Za-z]{0,8}\s*(?:[-+*/×÷·−=]\s*\$?\s*\d|x\s*\d)")
-_LISTED_BEFORE = re.compile(
-    r"([-\d][\d.,/]*+)\$?\s*(?:[A-Za-z]{2,}\s+){0,2}?,?\s*\(?(?:\bor\s+(?:[a-z]+\s+){0,2}|\bresp(?:\.|ectively)\s*"
-    r"|\b(?:(?:but|and|though|it|this|that)\s+){0,3}(?:may|might|could|can)\s+(?:also|equally|as well|instead)\s+be\s+"
-    r")\$?$|\b(any|one|some|all) of\b[^.]{1,60}$"
-)
-_LISTED_AFTER = re.compile(
-    r"[\s$*]*(?:[A-Za-z]{2,12}\s*)?,?\s*\(?\s*(?:or|resp\.|alternatively)[\s,]*(?:(?:maybe|perhaps|possibly|else|even)\s+)*"
-    r"\$?([-−]?\d[\d.,/]*(?<![.,]))(?![\w^])(?!\s*(?:[-+*/×=]|more|less))",
-    re.IGNORECASE,
+_ANY_OF = re.compile(
+    r"\b(any|one|some|all)\s+of\b(?:\s+(?:the|these|those|them|following|numbers?|values?|answers?|options?))*[\s:$({\\]*"
+    r"(?:(?:[-\d.,;\s$]|or\b|and\b)*)$"
 )
 _PART_OF_MORE = re.compile(
     r"\b(?:(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than(?:\s+or\s+equal\s+to)?"
@@ -71,10 +88,6 @@ _TO_READER = re.compile(
     r"|I\s+leave|left\s+to\s+(?:the\s+reader|you)|as\s+an\s+exercise)\b",
     re.IGNORECASE,
 )
-_NUMBERS_IN_WORDS = {
-    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "twenty": "20", "thirty": "30", "dozen": "12",
-}  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -92,7 +105,7 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
     found = values(text)
     if not found:
         return None
-    choice = _choose(text, found, numbers_of(problem[-_PROBLEM_WINDOW:]) if problem else frozenset())
+    choice = _choose(text, found, problem)
     if choice is None:
         return None
     chosen, start, end = choice
@@ -107,10 +120,10 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
         return Ending("-" + chosen.text, sentence)
     if _PART_OF_MORE.search(before):
         return Ending(before + chosen.text, sentence)
-    if (listed := _LISTED_BEFORE.search(text[max(0, chosen.start - 80) : chosen.start])) and listed[1] != chosen.text:
-        return Ending(f"{listed[1] or listed[2]}, {chosen.text}", sentence)
-    if (other := _LISTED_AFTER.match(text[chosen.end : chosen.end + 60])) and other[1] != chosen.text:
-        return Ending(f"{chosen.text}, {other[1]}", sentence)
+    if listed := _ANY_OF.search(before):
+        return Ending(f"{listed[1]}, {chosen.text}", sentence)
+    if (other := offered_beside(text, chosen.start, chosen.end)) is not None:
+        return Ending(f"{chosen.text} \\lor {other}", sentence)
     return Ending(chosen.text, sentence)
 
 
@@ -134,7 +147,7 @@ def _named_together(text: str, found: list[Value], chosen: Value) -> str | None:
 def numbers_of(text: str) -> frozenset[str]:
     """The numbers that the text states, small ones in words as well."""
     numbers = {_plain(match[0]) for match in NUMBER_TOKEN.finditer(text)}
-    return frozenset(numbers | {_NUMBERS_IN_WORDS[w] for w in _WORD.findall(text.lower()) if w in _NUMBERS_IN_WORDS})
+    return frozenset(numbers | {NUMBERS_IN_WORDS[w] for w in _WORD.findall(text.lower()) if w in NUMBERS_IN_WORDS})
 
 
 def _plain(number: str) -> str:
@@ -142,8 +155,9 @@ def _plain(number: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0"
 
 
-def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value, int, int] | None:
-    """The value that counts, and where its sentence starts and ends; None where only the reader is spoken to."""
+def _choose(text: str, found: list[Value], problem: str | None) -> tuple[Value, int, int] | None:
+    """The value that counts, and where its sentence starts and ends; None where no sentence answers anything."""
+    known = numbers_of(problem[-_PROBLEM_WINDOW:]) if problem else frozenset()
     breaks = [0, *(match.end() for match in _SENTENCE_BREAK.finditer(text)), len(text)]
     sentences: list[tuple[int, list[Value]]] = []
     for value in found:
@@ -154,7 +168,7 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
     sentences = [
         (place, members)
         for place, members in sentences
-        if not _TO_READER.search(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]])
+        if not _answers_nothing(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]], problem)
     ]
     for place, members in sentences[: -_SENTENCES - 1 : -1]:
         start, end = breaks[place], breaks[min(place + 1, len(breaks) - 1)]
@@ -168,6 +182,15 @@ def _choose(text: str, found: list[Value], known: frozenset[str]) -> tuple[Value
         return None
     place, members = sentences[-1]
     return members[-1], breaks[place], breaks[min(place + 1, len(breaks) - 1)]
+
+
+def _answers_nothing(sentence: str, problem: str | None) -> bool:
+    """It speaks to the reader, or of the writer where the problem does not."""
+    if _TO_READER.search(sentence) or _OF_THE_WRITER.search(sentence):
+        return True
+    if problem is None or _FIRST_PERSON.search(problem[-_PROBLEM_WINDOW:]):
+        return False
+    return _FIRST_PERSON.search(sentence) is not None and _FINDS.search(sentence) is None
 
 
 def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[str]) -> Value | None:
@@ -217,8 +240,10 @@ def _is_result(text: str, start: int, value: Value) -> bool:
 
 
 def _is_known(value: Value, known: frozenset[str]) -> bool:
-    """All numbers of a value are known; a formula with letters is always new."""
+    """All numbers of a value are known; a formula with letters and a calculation are always new."""
     numbers = [_plain(match[0]) for match in NUMBER_TOKEN.finditer(value.text)]
+    if _WORKED.search(value.text) and not value.is_formula:
+        return False
     if value.is_formula and (not numbers or re.search(r"[A-Za-z]", value.text)):
         return False
     return all(number in known for number in numbers)

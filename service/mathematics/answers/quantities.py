@@ -1,7 +1,8 @@
 r"""The values that stand in prose, each read whole: formulas, numbers, and what is said in more than one of them.
 
 Promises: `2 1/2`, `3:30 p.m.`, `2 hours and 30 minutes`, `14 March`, `April 14, 2020`, `3 thousand` and the ratio
-`3 to 4` are one value each, never a part of one; `2 dollars and 50 cents` are 2.50. A known unit stays with its number.
+`3 to 4` are one value each, never a part of one; `2 dollars and 50 cents` are 2.50, 5'6" is 5 feet 6 inches,
+and a calculation that no `=` follows is one value.  A known unit stays with its number.
 Numbers that name a place are no values: those of a list ("3."), a citation ("[3]"), a step, a theorem or an equation,
 and those of asides to the reader ("the 4 of you").
 Not covered: numbers in words; units beyond the common ones.
@@ -37,6 +38,20 @@ _DATE = re.compile(
     rf"|\d{{1,2}}/\d{{1,2}}/(?:\d\d){{1,2}}(?!\d))"
 )
 _MAY_DATE = re.compile(r"[JFMASOND][a-z]{2}|\d[-/]\d")
+_FEET = re.compile(r"(?<![\w.,])(\d{1,3})\s?['′’]\s?(\d{1,2}(?:\.\d+)?)\s?(?:[\"″”]|'')")
+_DEGREES = re.compile(r"(?<![\w.,])\d{1,3}\s?°\s?\d{1,2}\s?['′’](?:\s?\d{1,2}(?:\.\d+)?\s?(?:[\"″”]|''))?")
+_MONEY = re.compile(
+    r"(?:(?<![\w.,])(?P<sign>\\?[$£€₹])\s?(?P<marked>\d[\d,]*)|(?<![\w.,$£€₹])(?P<named>\d[\d,]*)\s+"
+    r"(?P<name>dollars?|pounds?|euros?|rupees?|rubles?|roubles?|bucks))"
+    r"(?:\s*,)?\s+(?:and\s+)?(?P<small>\d{1,2})\s?(?:cents?|pence|p|c|paise|paisa|kope[cy]ks?)(?![A-Za-z])"
+)
+_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros", "₹": "rupees"}
+_OPERAND = r"(?:\d[\d.,]*(?<![.,])|\(\d[^()\n]{0,40}\))"
+_CALCULATION = re.compile(
+    rf"(?<![\w.,^{{/$)\-])(?<![-+*/×÷·^−=] ){_OPERAND}"
+    rf"(?:\s*(?:\*\*|[*×÷·^+])\s*{_OPERAND}|\s+[-−/]\s+{_OPERAND}){{1,8}}"
+    r"(?![\w^*(])(?!\s*(?:[-+*/×÷·^−=≈(]|x\s*\d))"
+)
 _SCALE = re.compile(r"[ -](?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _MEASURED = re.compile(rf"(?! in\b)[ -]?({_UNIT})(?![\w^²³/])(?!\s+(?:per|an?|each|every)\b)", re.IGNORECASE)
 _SECOND_MEASURE = re.compile(rf"(?:,?\s+and\s+|,?\s+)(\d+(?:\.\d+)?(?:/\d+)?)[ -]?({_UNIT})(?![\w^²³/])", re.IGNORECASE)
@@ -82,10 +97,14 @@ class Value:
 
 def values(text: str) -> list[Value]:
     """In their order; `text` is a window of a few thousand characters."""
+    several = _of_several(text)
     text = without_money_signs(text)
     found = [_formula(text, match) for match in FORMULA.finditer(text)]
     taken = [(value.start, value.end) for value in found]
     taken += [match.span() for match in _CITED.finditer(text)] if "[" in text or "(" in text else []
+    several = [value for value in several if not any(start < value.end and value.start < end for start, end in taken)]
+    found += several
+    taken += [(value.start, value.end) for value in several]
     if _MAY_DATE.search(text):
         dates = [Value(*match.span(), match[0]) for match in _DATE.finditer(text)]
         dates = [date for date in dates if not any(start < date.end and date.start < end for start, end in taken)]
@@ -103,6 +122,20 @@ def values(text: str) -> list[Value]:
             behind = value.end
             found.append(value)
     return sorted(found, key=lambda value: value.start)
+
+
+def _of_several(text: str) -> list[Value]:
+    """What is one value although it is written as several: feet and inches, an amount in two coins, a calculation."""
+    found: list[Value] = []
+    if "'" in text or "′" in text or "’" in text:
+        found += [Value(*match.span(), f"{match[1]} feet {match[2]} inches") for match in _FEET.finditer(text)]
+        found += [Value(*match.span(), match[0]) for match in _DEGREES.finditer(text)]
+    for match in _MONEY.finditer(text):
+        whole = match["marked"] or match["named"]
+        currency = match["name"] or _CURRENCIES[match["sign"][-1]]
+        found.append(Value(*match.span(), f"{whole}.{int(match['small']):02d} {currency}"))
+    found += [Value(*match.span(), match[0].replace("**", "^")) for match in _CALCULATION.finditer(text)]
+    return found
 
 
 def without_money_signs(text: str) -> str:
@@ -176,7 +209,5 @@ def _measured(text: str, match: re.Match[str]) -> Value:
     if second and second[2].lower().startswith(
         tuple(_SMALLER.get(name, _SMALLER.get(name.removesuffix("s"), "?")).split())
     ):
-        if name.startswith("dollar") and second[1].isdigit():
-            return Value(start, whole + second.end(), f"{number}.{int(second[1]):02d} dollars")
         return Value(start, whole + second.end(), text[start : whole + second.end()])
     return Value(start, whole, f"{number} {unit[1]}")

@@ -17,7 +17,7 @@ from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.quantities import FORMULA
 from rewright.service.mathematics.answers.structure import split
-from rewright.service.mathematics.answers.units import split_unit
+from rewright.service.mathematics.answers.units import MEASURES, split_unit
 
 _WINDOW = 8_000
 _MAX_CHARACTERS = 300
@@ -37,13 +37,6 @@ _ASKED_IN_WORDS = re.compile(_ASKING, re.IGNORECASE)
 _HOW_MANY = re.compile(
     r"\bhow\s+(?:many|much)\s+(?:more\s+|total\s+|whole\s+)?(?:in\s+)?([a-z]{4,12})\b", re.IGNORECASE
 )
-_MEASURES = (
-    {"dollar", "cent"},
-    {"second", "minute", "hour", "day", "week", "month", "year"},
-    {"mm", "cm", "m", "km", "inch", "foot", "yard", "mile"},
-    {"mg", "g", "kg", "ounce", "pound"},
-    {"ml", "l", "pint", "quart", "gallon"},
-)
 _BRACED_ONE = re.compile(r"\{(\w)\}")
 _TRAILING = re.compile(r"(?<![=?.,;:\s])[=?.,;:\s]+$")
 
@@ -55,7 +48,7 @@ def in_asked_unit(problem: str | None, wanted: str, answer: str) -> str:
     if problem is None or unit is None or read_number(wanted) is None or split_unit(wanted)[1] is not None:
         return wanted
     asked = _asked_unit(problem[-_WINDOW:])
-    alike = asked is not None and asked != unit and any({asked, unit} <= measure for measure in _MEASURES)
+    alike = asked is not None and asked != unit and any({asked, unit} <= measure for measure in MEASURES)
     return normalise(f"{wanted} \\text{{{asked}}}") if alike else wanted
 
 

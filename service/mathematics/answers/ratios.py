@@ -2,7 +2,8 @@ r"""Colons: times of day and ratios, which are no divisions.
 
 Policy
 - What has `am` or `pm`, or minutes with a leading zero (2:05), is a time; so is what may be one (6:15, 10:20) beside
-  another such. A time equals the same time, on a clock of 12 hours or of 24, and no quotient.
+  another such. Three parts without a leading zero are a ratio. A time equals the same time, on a clock of 12 hours or of
+  24, and no quotient.
 - Else it is a ratio: of two parts it equals their quotient as well, of more parts only a ratio in the same proportions.
   `3 \text{ to } 4` is a ratio beside a colon alone.
 """
@@ -27,6 +28,8 @@ def same_time(gold: str, prediction: str) -> bool | None:  # noqa: PLR0911 - one
     if not clocks:
         return None
     if mine and yours:
+        if mine[3] and yours[3] and not (_is_time(mine) or _is_time(yours)):
+            return None  # 5:12:13 and 10:24:26: what is proportional in three parts is a ratio
         if len(clocks) == 1 and (clocks[0][2] is None or not _is_time(clocks[0])):
             return None  # `8 am` and 8: a unit on one side
         return _minute(mine) == _minute(yours) and _same_hour(mine, yours)

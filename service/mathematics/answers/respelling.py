@@ -20,7 +20,7 @@ _FACTOR = re.compile(
     r"|(?P<braced>\\frac|\\sqrt(?:\[[^\[\]]*\])?|(?=\{)))"
 )
 _POWER = re.compile(r"[_^](?:\w|\{[^{}]*\})|\^(?=\{)")
-_TIMES = re.compile(r" ?(?:\\cdot|\\times|\*)(?![a-z])")
+_TIMES = re.compile(r" ?(?:\\(?:cdot|times)(?![a-z])|\*)")
 _CAPITAL = re.compile(r"(?<![A-Za-z\\])([A-Z])(?:_(?:(\w)|\{(\w{1,6})\}))?(?!\()")
 _LETTER = re.compile(r"[A-Za-z]")
 

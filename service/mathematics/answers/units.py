@@ -32,6 +32,15 @@ _SYNONYMS = {
     "celsiu": "c", "fahrenheit": "f",
 }  # fmt: skip
 
+MEASURES = (
+    {"dollar", "cent"},
+    {"second", "minute", "hour", "day", "week", "month", "year"},
+    {"mm", "cm", "m", "km", "inch", "foot", "yard", "mile"},
+    {"mg", "g", "kg", "ounce", "pound"},
+    {"ml", "l", "pint", "quart", "gallon"},
+)
+"""Units of one measure each."""
+
 
 def split_unit(text: str) -> tuple[str, str | None]:
     """Value and unit of a normalised text; the unit is None where there is none, or nothing before it to measure."""

@@ -23,6 +23,13 @@ BASE_NAMES = {
     "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16",
 }  # fmt: skip
+NUMBERS_IN_WORDS = {
+    "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14",
+    "fifteen": "15", "sixteen": "16", "seventeen": "17", "eighteen": "18", "nineteen": "19", "twenty": "20",
+    "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90",
+    "dozen": "12", "a dozen": "12", "a hundred": "100", "a thousand": "1000",
+}  # fmt: skip
 _NUMBER_WORDS = (
     r"zeros?|ones?|twos?|threes?|fours?|fives?|six|sixes|sevens?|eights?|nines?|tens?|eleven|twelve|\w+teen|twenty"
     r"|thirty|forty|fifty|sixty|seventy|eighty|ninety|(?:hundred|thousand|\w+illion|lakh|crore)(?:s|ths?)?|dozens?|gross|[mbt]n"

@@ -11,6 +11,7 @@ from rewright.service.schema import Group, VerifyScored
 from rewright.service.scorers.verify.scorer import AnswerVerifier
 from tests.service.scorers.verify import probed_answers, probed_references
 from tests.service.scorers.verify.stated_answers import STATED, Row
+from tests.service.scorers.verify.stated_beside import BESIDE
 from tests.service.scorers.verify.stated_references import NO_GOLD, REFERENCES
 
 Verdicts = Callable[[Iterable[Group]], list[str]]
@@ -38,9 +39,12 @@ def groups_of(rows: Sequence[Row | probed_answers.Row], source: str) -> list[Gro
     ]
 
 
-@pytest.mark.parametrize("family", STATED)
+FAMILIES = STATED | BESIDE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_stated_answer_of_a_candidate_is_held_against_the_whole_gold(verdicts: Verdicts, family: str) -> None:
-    rows = STATED[family]
+    rows = FAMILIES[family]
     found = verdicts(groups_of(rows, "answer"))
     assert [(row, verdict) for row, verdict in zip(rows, found, strict=True) if (verdict == "correct") != row[2]] == []
 
