@@ -161,11 +161,16 @@ test-vllm: $(STAMP) $(VLLM)  ## what talks to vLLM, against a real one (CPU buil
 # Where a package pins more than a reward needs, what its code imports is installed beside it. NeMo-Gym and SkyRL want
 # Python 3.12, and are left out where there is none: `make test-trainers PYTHON312=…`.
 PYTHON312 ?= python3.12
-FRAMEWORKS := ms_swift verl openrlhf tinker areal verifiers \
+FRAMEWORKS := trl_0_18 trl_0_24 axolotl ms_swift verl openrlhf tinker areal verifiers \
   $(if $(shell $(PYTHON312) -c 'print(1)' 2>/dev/null),skyrl nemo_gym)
 test-trainers: $(STAMP) $(FRAMEWORKS:%=$(TRAINERS)/%/.done)  ## trainers' own released code, each in an environment of its own
 	TRAINERS=$(abspath $(TRAINERS)) $(PY) -m pytest -m slow tests/trainers -n0 -rA --show-capture=stdout
 
+$(TRAINERS)/trl_0_18/.done: PACKAGES := trl==0.18.2 'transformers<5'
+$(TRAINERS)/trl_0_24/.done: PACKAGES := trl==0.24.0 'transformers<5'
+$(TRAINERS)/axolotl/.done: PACKAGES := trl==1.9.0 transformers==5.16.1 peft==0.20.0 accelerate==1.13.0 datasets==4.8.4 addict \
+  colorama einops fire numba packaging pillow psutil python-dotenv pyyaml requests
+$(TRAINERS)/axolotl/.done: ALONE := axolotl==0.19.0
 $(TRAINERS)/ms_swift/.done: PACKAGES := ms-swift==4.6.0 trl==0.24.0
 $(TRAINERS)/verl/.done: PACKAGES := verl==0.9.1
 $(TRAINERS)/openrlhf/.done: PACKAGES := aiohttp pylatexenc transformers

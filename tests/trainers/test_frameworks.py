@@ -19,7 +19,9 @@ GOOD = ["nll=0.5 e=0", "nll=0.7 e=0.5", "ans=0", "nll=1.5 e=1"]
 ONE_FAILED = ["fail=bad_gold@verify", *GOOD[1:]]
 ENVIRONMENT_OF = {"verl_function": "verl"}
 """Where a run's environment has another name."""
-WHOLE_GROUPS = ["ms_swift", "tinker", "skyrl", "verifiers"]
+SCRIPT_OF = {"trl_0_18": "trl", "trl_0_24": "trl"}
+"""Where its script has."""
+WHOLE_GROUPS = ["trl_0_18", "trl_0_24", "axolotl", "ms_swift", "tinker", "skyrl", "verifiers"]
 ONE_MEMBER = ["verl", "verl_function", "openrlhf", "areal", "nemo_gym"]
 RUNS = [*WHOLE_GROUPS, *ONE_MEMBER]
 SHORT = {framework: {"patience_s": 2} for framework in WHOLE_GROUPS}
@@ -35,7 +37,7 @@ def run(framework, url, cases, settings):
     python = ENVIRONMENTS / ENVIRONMENT_OF.get(framework, framework) / "bin" / "python"
     if not python.exists():
         pytest.skip(f"{framework} is not installed; make test-trainers does it")
-    script = ROOT / "tests" / "trainers" / f"{framework}_run.py"
+    script = ROOT / "tests" / "trainers" / f"{SCRIPT_OF.get(framework, framework)}_run.py"
     ran = subprocess.run(
         [python, script, url, json.dumps(cases), json.dumps(settings)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
