@@ -12,6 +12,9 @@ sentence stands between.
 
 import re
 
+from rewright.service.mathematics.answers.equality import compare
+from rewright.service.mathematics.answers.leaves import ROUNDED, arithmetic_leaf
+from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.quantities import FORMULA, Value, values
 from rewright.service.mathematics.answers.units import MEASURES, split_unit
 from rewright.service.mathematics.answers.wording import NUMBERS_IN_WORDS
@@ -24,23 +27,35 @@ _JOINER = (
     r"|versus|vs|maybe|perhaps|possibly|potentially|conceivably|if\s+not|failing\s+(?:which|that|this))(?![A-Za-z]))"
     r"|(?<=\s)\|{1,2}(?=\s)|/(?!/)|[∨⊻]|\\(?:lor|vee|mid|parallel|oplus)(?![A-Za-z])"
     r"|(?:(?:but|and|though|it|this|that)\s+){0,3}(?:may|might|could|can)\s+(?:just\s+)?(?:also|equally|as\s+well"
-    r"|instead)\s+be(?![A-Za-z]))"
+    r"|instead)\s+be(?![A-Za-z])|(?:but|though|yet|and)\s+(?:it|this|that)\s+(?:may|might|could|can)\s+be(?![A-Za-z])"
+    r"|if\s+(?:that|this|it)\s+(?:is|was)\s+(?:wrong|incorrect|false|not\s+\w+)"
+    r"|(?:(?:an|the|my|a)\s*)?(?:other|second(?:-best)?|backup|back-up|fallback|alternative|alternate)\s+(?:possible\s+)?"
+    r"(?:possibility|answers?|options?|values?|guess|candidate|choice|result))"
 )
 _ROUNDLY = r"(?:about|around|approximately|approx\.?|roughly|nearly|≈|\\approx)"
 _FILLER = (
-    r"(?:[\s,:;]*(?:maybe|perhaps|possibly|probably|likely|else|even|or|it|is|was|are|could|may|might|would|be|also"
+    r"(?:[\s,:;$]*(?:maybe|perhaps|possibly|probably|likely|else|even|or|it|is|was|are|could|may|might|would|be|also"
     r"|equally|equivalently|instead|rather|just|simply|the|an?|answers?|values?|results?|that|say|we|I|get|equals?"
     rf"|[A-Za-z]\s*=|=|(?P<roundly>{_ROUNDLY}))(?![A-Za-z]))*"
 )
 _OPENING = r"(?:[\s$*({\[~,]|\\[(\[,;: ]|\\(?:text|f?box(?:ed)?)\{|:)*"
 _CLOSING = r"(?:[\s$*)}\]~.,;:]|\\[)\],;: ]|—|–)*"
-_NO_MEASURE = r"(?!(?:of|this|that|these|those|the|an?|as|in|for|to|is|are|by|per|if|when|where|or|and)\b)"
+_NO_MEASURE = (
+    r"(?!(?:of|this|that|these|those|the|an?|as|in(?!\s+(?:total|all)\b)|for|to|is|are|by|per|if|when|where|or|and)\b)"
+)
 _MEASURED = (
     r"(?:\\(?:text|mbox)\{[^{}]{1,30}\}|°|\\?%"
     rf"|(?<![A-Za-z0-9]){_NO_MEASURE}[A-Za-z]{{1,15}}(?:\s{_NO_MEASURE}[A-Za-z]{{1,15}}){{0,2}}?)?"
 )
 _BEHIND = re.compile(rf"{_CLOSING}(?P<unit>{_MEASURED}){_CLOSING}\(?{_JOINER}{_FILLER}{_OPENING}", re.IGNORECASE)
 _LISTED_BEHIND = re.compile(r"[\s$*)\]]*(?:[,;&]|,?\s*and(?![A-Za-z]))[\s$*({]*", re.IGNORECASE)
+_CONDITIONAL = re.compile(r"[\s$*]*[,;(.]\s*(?:(?:but|though|although|and|or)\s+)?[$*({]*", re.IGNORECASE)
+_UNDER_A_CONDITION = re.compile(
+    r"[\s$*)}\]]*(?:(?:if|when|unless|in\s+case|should)\b"
+    r"|(?:is|are|was|seems|may\s+be|might\s+be|could\s+be|would\s+be)\s+(?:\w+\s+){0,2}"
+    r"(?:possible|plausible|likely|acceptable|fine|right|correct|too)\b)",
+    re.IGNORECASE,
+)
 _SENTENCE_ENDS = re.compile(r"[\s$*)}\]]*(?:[.!]?\s*\Z|[.!](?=\s)|\n)")
 _AHEAD = re.compile(rf"(?:(?P<joiner>{_JOINER})|\b(?P<both>and|&))(?P<filler>{_FILLER}){_OPENING}\Z", re.IGNORECASE)
 _BETWEEN = re.compile(
@@ -61,7 +76,7 @@ _NUMBER_WORD = re.compile(
 )
 _CHOICE = re.compile(r"\(?([A-J])\)?(?![A-Za-z'’])")
 _ANOTHER_AMOUNT = re.compile(
-    r"[\s$)]*(?:more|less|fewer|greater|higher|lower|times|of|or\s+more)\b|\s*[-–]\s*[A-Za-z]|(?:st|nd|rd|th)\b"
+    r"[\s$)]*(?:more|less|fewer|greater|higher|lower|times|of|dozen|or\s+more)\b|\s*[-–]\s*[A-Za-z]|(?:st|nd|rd|th)\b"
 )
 _RESTATES = re.compile(r"\b(?:of|times|by|plus|minus|than|per|most|least)\s*[$*(]*$", re.IGNORECASE)
 _ROUNDED_BEHIND = re.compile(
@@ -71,7 +86,7 @@ _ASSIGNED = re.compile(r"^\s*[A-Za-z](?:_\{?\w{1,5}\}?)?\s*=\s*")
 _SYMBOLS = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
 _LETTER = re.compile(r"[A-Za-z]")
 _AND_BEYOND = re.compile(
-    rf"{_CLOSING}{_MEASURED}\s*\(?or\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below)\b",
+    rf"(?!{_CLOSING}more\s+or\s+less\b){_CLOSING}{_MEASURED}\s*\(?or\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below)\b",
     re.IGNORECASE,
 )
 _OTHERWISE = re.compile(
@@ -96,6 +111,12 @@ def offered_beside(text: str, start: int, end: int) -> str | None:
     return None if other is None or (not is_choice and _symbols(other) - _symbols(mine)) else other
 
 
+def says_the_same(value: str, other: str) -> bool:
+    """Two answers are one value; one of them may be the other, rounded."""
+    mine, yours = normalise(value), normalise(other)
+    return bool(compare(mine, yours, arithmetic_leaf) or arithmetic_leaf(yours.removeprefix(ROUNDED), ROUNDED + mine))
+
+
 def _symbols(formula: str) -> set[str]:
     """The letters that stand for something: a formula with others than a value has says what that is the value of."""
     return set(_LETTER.findall(_SYMBOLS.sub(" ", formula)))
@@ -106,18 +127,17 @@ def _behind(text: str, end: int, *, is_choice: bool) -> str | None:
     if _AND_BEYOND.match(window):
         return UNKNOWN
     joined = _BEHIND.match(window)
-    if joined is not None:
-        if _in_a_table(text, end) and "|" in joined[0]:
-            return None
+    if joined is not None and not ("|" in joined[0] and _in_a_table(text, end)):
         other, behind = _value_at(window, joined.end(), is_choice=is_choice)
         if other is not None and not _ANOTHER_AMOUNT.match(window, behind):
             return None if _same_measure(joined["unit"], other) else _rounded(other, joined["roundly"])
     if (otherwise := _OTHERWISE.match(window)) is not None:
         return otherwise[1]
-    if (listed := _LISTED_BEHIND.match(window)) is not None:
-        other, behind = _value_at(window, listed.end(), is_choice=is_choice)
-        if other is not None and "=" not in other and _SENTENCE_ENDS.match(window, behind):
-            return other
+    for before, after in ((_LISTED_BEHIND, _SENTENCE_ENDS), (_CONDITIONAL, _UNDER_A_CONDITION)):
+        if (told := before.match(window)) is not None:
+            other, behind = _value_at(window, told.end(), is_choice=is_choice)
+            if other is not None and "=" not in other and after.match(window, behind):
+                return other
     return None
 
 
@@ -148,6 +168,9 @@ def _offered_before(left: str, behind: str, *, is_choice: bool) -> str | None:
         if _LETTER.search(_SYMBOLS.sub(" ", other)):
             return None
         other = other.rpartition("=")[2].strip()
+    sign = re.search(r"([$£€])\s?$", found[1])
+    if sign is not None and not unit and (sign[1] != "$" or found[1].count("$") % 2):
+        unit = {"$": "dollars", "£": "pounds", "€": "euros"}[sign[1]]
     named = split_unit(f"1 \\text{{{unit}}}")[1] if unit else None
     if named is None or not any(named in units for units in MEASURES):
         return other
@@ -158,7 +181,7 @@ def _offered_before(left: str, behind: str, *, is_choice: bool) -> str | None:
 
 def _rounded(other: str, roundly: str | None) -> str:
     """A decimal beside a value may be its rounding."""
-    return rf"\approx {other}" if roundly or re.fullmatch(r"-?\d+\.\d{2,}", other) else other
+    return rf"\approx {other}" if roundly or re.fullmatch(r"-?\d+\.\d+\\?%|-?\d+\.\d{2,}", other) else other
 
 
 def _same_measure(unit: str, other: str) -> bool:

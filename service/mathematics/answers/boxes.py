@@ -12,11 +12,9 @@ Promises
 import re
 from dataclasses import dataclass
 
-from rewright.service.mathematics.answers.beside import offered_beside
+from rewright.service.mathematics.answers.beside import offered_beside, says_the_same
 from rewright.service.mathematics.answers.context import alternatives, taken_back, whole_formula
-from rewright.service.mathematics.answers.equality import compare
-from rewright.service.mathematics.answers.leaves import ROUNDED, arithmetic_leaf
-from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace, normalise
+from rewright.service.mathematics.answers.normalisation import MAX_CHARACTERS, closing_brace
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)|\\boxed\s+(?=[-\d\\(]|[A-Za-z](?:\W|$))")
 _BOX_OR_BARE = re.compile(rf"{_BOX.pattern}|(?<![A-Za-z\\])boxed(?=\{{)")
@@ -115,7 +113,7 @@ def one_answer(text: str, found: list[Box]) -> list[str]:
     if len({re.sub(r"\s", "", box.content) for box in together}) == 1:
         alone = _alone(text, last)
         other = offered_beside(text, together[0].start, last.end)
-        if other is None or _same(normalise(alone), normalise(other)):
+        if other is None or says_the_same(alone, other):
             return [alone]
         return [f"{alone} \\lor {other}"]
     names = [_name(text, box) for box in together]
@@ -139,11 +137,6 @@ def _alone(text: str, box: Box) -> str:
         return formula
     behind = _UNIT_BEHIND.match(text[box.end : box.end + 60])
     return box.content.strip() + (" " + behind[1] if behind else "")
-
-
-def _same(value: str, other: str) -> bool:
-    """One of them may be the other, rounded."""
-    return bool(compare(value, other, arithmetic_leaf) or arithmetic_leaf(other.removeprefix(ROUNDED), ROUNDED + value))
 
 
 def _name(text: str, box: Box) -> str:

@@ -31,7 +31,7 @@ _SENTENCE_START = re.compile(r".*(?:[.!?。][\s*$]|\n)", re.DOTALL)
 _FILLER = (
     r"(?:that|the|an?|it|its|is|be|being|was|were|are|to|equals?|of form|number|value|result|final|correct|right|true"
     r"|answers?|solution|case|x|say|says|said|saying|write|claim|conclude|think|believe|would|should|could|can|will"
-    r"|has|have|really|actually|exactly|simply|possibly|surely|ever|get|put|choose|give)"
+    r"|has|have|there|ways?|really|actually|exactly|simply|possibly|surely|ever|get|put|choose|give)"
 )
 _GAP = r"[\s$*_(\[{\\\"'“]"
 _DENIAL = (
@@ -47,12 +47,20 @@ _SUPPOSITION = (
 )
 _FAULT = r"\b(?:wrong|incorrect|false|mistaken|erroneous|invalid|mistake|trap|distractor)\b"
 _TAKEN_BACK_BEFORE = re.compile(
-    rf"(?:(?:{_DENIAL}|{_SUPPOSITION})(?:{_GAP}+{_FILLER}\b)*|{_FAULT}(?:{_GAP}+{_FILLER}\b)+){_GAP}*$", re.IGNORECASE
+    rf"(?:(?:{_DENIAL}|{_SUPPOSITION})(?:{_GAP}+{_FILLER}\b)*|{_FAULT}(?:{_GAP}+{_FILLER}\b)+){_GAP}*$"
+    rf"|{_FAULT}[^.:\n]{{0,40}}:{_GAP}*$|{_FAULT}[^.\n]{{0,20}}\b(?:gives|yields|leads\s+to|results\s+in){_GAP}*$"
+    rf"|\b(?:ignore|disregard)\s+(?:this|that|the(?:\s+following)?)?:?{_GAP}*$"
+    rf"|\btempted\s+to\s+(?:answer|say|think|write|guess|put){_GAP}*$"
+    rf"|\b(?:someone|somebody|anyone|whoever|those|people|students?)\s+(?:who\s+)?(?:forgets?|ignores?|neglects?|overlooks?"
+    rf"|mis\w+)\b[^.\n]{{0,60}}\b(?:gets?|obtains?|finds?|says?){_GAP}*$"
+    rf"|\b(?:friend|brother|sister|teacher|neighbou?r|classmate|key|book)\s+(?:says?|said|claims?|claimed|thinks?|wrote)"
+    rf"(?:{_GAP}+{_FILLER}\b)*{_GAP}*$",
+    re.IGNORECASE,
 )
 _QUOTATION = re.compile(
     r"(?:\b(?:problem|question|exercise|task|prompt|puzzle)\s+(?:says|said|asks|asked|states|stated|mentions|mentioned"
     r"|gives|gave|reads|contains|quotes|wants)|\bwe\s+(?:are|were)\s+(?:told|given|asked)"
-    r"|^[\s*#]*(?:question|problem|given|hint|example|format|find)(?=\W*:))"
+    r"|^[\s*#]*(?:question|problem|given|hint|(?:format\s+)?example|format|find)(?=\W*:))"
     r"(?:[\s:$*_(\[{\\\"'“]+(?:that|what|whether|if|is|for|about|the|an?|us|number|value|find|to"
     r"|it)\b)*[\s:$*_(\[{\\\"'“]*$"
     rf"|\b(?:replace|such as|for example|e\.g\.|(?:box|boxed|form|format)\s+(?:like|as)){_GAP}*$",
@@ -66,6 +74,7 @@ _CONTRARY = re.compile(
     re.IGNORECASE,
 )
 """Of a case that is not the problem's."""
+_AT_FIRST = re.compile(r"\bat\s+first\s+(?:glance|sight|look)\b,?[^.,\n]{0,40}$", re.IGNORECASE)
 _GOES_ELSEWHERE = (
     r"\b(?:not|never|no|nothing|neither|nor|\w+n't|and|since|because|as|while|whereas|others?|rest|otherwise|without"
     r"|unless|if|when|than|despite|avoid|numbers?|counts?|total|amount|many|how|until|before|after|so|thus|hence|therefore"
@@ -92,6 +101,15 @@ _TAKEN_BACK_AFTER = re.compile(
     rf"|\s*[(,—–-]+\s*(?:(?:the|an?|my)\s+)?{_NAIVE}\b"
     rf"|\s*(?:is|would\s+be)\s+what\s+an?\s+{_NAIVE}\b"
     rf"|\s*{_CALLED_WRONG}"
+    r"|,?\s*\b(?:if|when|by)\s+(?:(?:one|you|we|they|people|someone)\s+)?(?:forget|ignor|neglect|overlook|omit|misread|miscount)\w*"
+    r"|,?\s*\bbut\s+(?:that|this|it)\s+(?:misses|ignores|neglects|overlooks|forgets|omits|double-counts|overcounts)\b"
+    r"|[\s,;]*\b(?:but\s+)?(?:(?:this|it|that|which)\s+)?(?:double[- ]?counts?|over-?counts?"
+    r"|counts?\s+(?:each|every)\s+\w+\s+(?:twice|two\s+times))\b"
+    r"|\s*(?:is|was)\s+(?:double|twice|half)\s+(?:of\s+)?(?:what|the\s+(?:right|correct|true|actual))\b"
+    r"|[\s,;]*\b(?:and|but)\s+(?:we|this)\s+(?:must|should|need\s+to|needs\s+to|have\s+to|has\s+to)\s+(?:be\s+)?"
+    r"(?:halved?|divided?|doubled?|subtract\w*|correct\w*)\b"
+    r"|[\s.,;:–—-]*(?:hmm+|actually|oops|no,?\s+wait|wait|sorry|correction)\b[^\n]{0,60}?\b(?:not\s+(?:correct|right)|error"
+    r"|meant|should\s+be|no:|wrong|incorrect|mistake)|[\s.,;:–—-]*(?:scratch\s+that|oops)\b"
     r"|\s*is\s+off\b(?=\s*(?:by\b|[.,;!]|$))"
     r"|\s*(?:(?:can|should|must|may)\s*(?:not|n't)|can't)\s+be\s+(?:trusted|believed|accepted|relied|taken|used)\b"
     r"|\s*would\s+(?:be|have\s+been)\s+(?:the\s+)?(?:\w+\s+)?(?:answer|right|correct|result|true|value|solution|case)\b"
@@ -114,7 +132,7 @@ _TAKEN_BACK_AFTER = re.compile(
     r"|(?:what|number|value)[\w\s]{0,20}\b(?:in|by|from)?\s*the\s+(?:question|problem|exercise|prompt))"
     r"|(?:is|was|are|were)n't\b|(?:cannot|can't|could not|couldn't)\s+be(?=\s*(?:[.,;!)]|$|(?:right|correct|so"
     r"|true|it|the|an)\b))"
-    r"|(?:does|do|did)(?:n't|\s+not)\s+(?:work|satisfy|fit|hold|solve|check|count|help|make sense)"
+    r"|(?:does|do|did)(?:n't|\s+not)\s+(?:work|satisfy|fit|hold|solve|check|help|make sense|count(?=\s*(?:[.,;!)]|$)))"
     r"|fails?\b|contradicts?\b|leads? to a contradiction)"
     r"|\((?:wrong|incorrect|false|not\b)|[.,;]?\s*(?:just kidding|not!)"
     # Second thoughts, and another value given instead.
@@ -142,14 +160,15 @@ _NUMBERED = (
 )
 _CONDITION = (
     r"(?:^|[.!?;]\s*|\botherwise\b\W*|\belse\b\W*)"
-    r"(?:if|when|for)\b[^.!?;]{1,60},[\s$\\(\[]*(?:(?:it|then|the answer|we)\b[^.,]{0,20})?$"
+    r"(?:(?:if|when|for)\b[^.!?;]{1,60},[\s$\\(\[]*(?:(?:it|then|the answer|we)\b[^.,]{0,20})?"
+    r"|(?:if|when)\b[^.!?;,]{1,40}\b(?:we\s+get|it\s+is|the\s+answer\s+is|you\s+get|one\s+gets)[\s$\\(\[]*)$"
 )
 _GUESS = re.compile(rf"{_NUMBERED}|{_CONDITION}|\botherwise\b|\belse\b", re.IGNORECASE)
 
 _NUMERAL = r"[0-9]+(?:\.[0-9]+)?"
 _OPERAND_BEFORE = re.compile(
     rf"(?:(?<![A-Za-z])[A-Za-z]\s*(?:<|>|\\n(?:e|eq)(?![a-z])|\\not\s*=|(?<=[xyz] )\\[lg](?:e|eq)(?![a-z]))\s*"
-    rf"|(?:{_NUMERAL}|[)}}])\s*[-+/]\s*|(?<=[=$(\[{{])\s*-\s*|(?<=\s)-|^-"
+    rf"|\\pm\s*|±\s*|(?:{_NUMERAL}|[)}}])\s*[-+/]\s*|(?<=[=$(\[{{])\s*-\s*|(?<=\s)-|^-"
     rf"|(?:{_NUMERAL}|(?<![A-Za-z])[A-Za-z]|[)}}])\s*\\(?:cdot|times|div|pm)\s*"
     rf"|(?:(?<![A-Za-z])[A-Za-z]|{_NUMERAL}|[)}}])\s*\^\s*\{{?\s*|\\frac\{{[^{{}}]{{1,30}}\}}\{{\s*"
     rf"|\\sqrt(?:\[\w\])?\{{\s*"
@@ -183,7 +202,7 @@ def taken_back(text: str, start: int, end: int) -> bool:
     before = sentence_before(text, start)
     if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
         return True
-    if "would" in before and _CONTRARY.search(before):
+    if ("would" in before and _CONTRARY.search(before)) or ("first" in before and _AT_FIRST.search(before)):
         return True
     if any(word in before for word in _NAIVE_STEMS) and _NAIVE_BEFORE.search(before):
         return True

@@ -44,7 +44,7 @@ _REFUSAL = re.compile(
 )
 _SENTENCE = re.compile(
     r"(?i:\b(?:is|are|was|the|therefore|thus|hence|so|we|here|have|get|gives?|equals?|obtain|first|then|costs?"
-    r"|takes?|makes?|needs?|she|he|they|it|has|had|left|will|there)\b)|[A-Za-z]:\s"
+    r"|takes?|makes?|needs?|she|he|they|it|has|had|left|will|there|got|counted|found)\b)|\bI\s+[a-z]{2,}|[A-Za-z]:\s"
 )
 _THREE_WORDS = re.compile(r"(?<![A-Za-z])[A-Za-z]{3,}+ [A-Za-z]{2,}+ [A-Za-z]{2,}")
 _PROSE = re.compile(r"(?<![\\a-zA-Z{])[A-Za-z]{4,}")
@@ -74,6 +74,7 @@ _NO_VALUE = re.compile(
     r"|impossible|unknown|indeterminate|wrong|incorrect)",
     re.IGNORECASE,
 )
+_TOTAL = re.compile(r"\W*(?:(?:the|grand|final)\s+)*(?:total|sum|result|answer)\s*[:=]\s*", re.IGNORECASE)
 _OTHER_SCRIPT = re.compile(r"[^\x00-\x7f°×·−π∞²³]{3,}")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
@@ -109,7 +110,8 @@ def find_answer(text: str, problem: str | None = None) -> Found | None:  # noqa:
             return _in_boxes(tail, found)
         return stated
     if (pairs := named_values(tail)) is not None:
-        return Found(", ".join(pairs), stated=False)
+        total = _TOTAL.match(pairs[-1])
+        return Found(pairs[-1][total.end() :] if total else ", ".join(pairs), stated=False)
     if is_bare(tail):
         return _without_label(without_stars(tail), stated=False)
     if _REFUSAL.search(tail[-200:]):

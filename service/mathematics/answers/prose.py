@@ -16,13 +16,15 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rewright.service.mathematics.answers.beside import offered_beside
+from rewright.service.mathematics.answers.beside import offered_beside, says_the_same
 from rewright.service.mathematics.answers.context import sentence_before, taken_back
 from rewright.service.mathematics.answers.quantities import NUMBER_TOKEN, Value, values
 from rewright.service.mathematics.answers.wording import NUMBERS_IN_WORDS
 
 PROSE_WINDOW = 2_000
 _PROBLEM_WINDOW = 8_000
+_TAKEN_BACK = 3
+"""Values that the words around them take back, until none is looked for."""
 _SENTENCES = 3
 """With values, from the end, that are looked through for a new one."""
 
@@ -31,12 +33,29 @@ _CONCLUDES = re.compile(
     r"\b(?:so|thus|therefore|hence|finally|altogether|consequently|answers?|concludes?|results?|total)\b", re.IGNORECASE
 )
 _LEADS_ON = re.compile(
-    r"\b(?:so|thus|therefore|hence"
-    r"|(?<!after )(?<!before )(?<!without )(?<!by )(?<!of )(?<!for )(?<!from )(?<!when )(?<!while )"
-    r"(?:means?|meaning|leaves?|leaving|giv(?:es?|ing)|gets?|mak(?:es?|ing)))\b"
-    r"|\b(?:is|are|equals?)[\s$*(]*$",
+    r"\b(?:so|thus|therefore|hence|means?|meaning)\b|\b(?:is|are|equals?)[\s$*(]*$"
+    r"|\b(?:we|this|that|which|it|you|one|I)\s+(?:then\s+)?(?:leaves?|gives?|gets?|makes?)\b"
+    r"|,\s*(?:leaving|giving|making)\b",
     re.IGNORECASE,
 )
+_MAY_LEAD_ON = re.compile(
+    r"(?<!after )(?<!before )(?<!without )(?<!by )(?<!of )(?<!for )(?<!from )(?<!when )(?<!while )"
+    r"\b(?:leaves?|leaving|giv(?:es?|ing)|gets?|mak(?:es?|ing))\b",
+    re.IGNORECASE,
+)
+"""To a value that the problem does not state: people give and get those that it does."""
+_AS_MANY = re.compile(
+    r"[\s$]*(?:times\s+(?:as|more|the|of|greater|larger|bigger|longer|higher)|(?:\w+\s+)?(?:fewer|more|less)\s+than)\b",
+    re.IGNORECASE,
+)
+_COMPARED_WITH = re.compile(
+    r"\b(?:which|that)\s+(?:is|are)\s+(?:\w+\s+)?(?:less|more|greater|fewer|smaller|larger|higher|lower|under|over|below"
+    r"|above)\s+(?:than\s+)?[$(]*$",
+    re.IGNORECASE,
+)
+_ROUNDED_TO = re.compile(r"(?:≈|\\approx|\b(?:about|approximately|roughly))\s*[$(]*$", re.IGNORECASE)
+_ASKS_TO_ROUND = re.compile(r"\b(?:nearest|round\w*|decimal|approximat\w*|estimate|about)\b", re.IGNORECASE)
+_DEPENDING = re.compile(r"\bdepending\s+on\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"\b(?:where|when|whenever|given|let|letting|since|because)\s+(?:that\s+)?[$\\(]{0,3}$"
     r"|\b(?:at|with|for)\s+[$\\(]{1,3}$|\b(?:where|when|given|let|at|with|for)\s+[A-Za-z]\s*=\s*$",
@@ -47,6 +66,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=[^=<>]+")
 _OF_THE_WRITER = re.compile(
     r"\b(?:double-?check|re-?check|check|verif[yi]|tr[yi]|test|re-?read|read|solv|attempt|work)\w*\b[^.]{0,30}\d[^.]{0,20}?\b"
     r"(?:times|ways|attempts|tries|minutes|hours|days|seconds|problems|questions|exercises|puzzles|tests|exams)\b"
+    r"|\bspent\s+\d+\s+\w+\s+on\s+(?:it|this)\b|\b(?:I\s+am|I'm)\s+\d+\s+years\b"
     r"|\b(?:I\s+am|I'm|we\s+are)\b[^.]*\b(?:sure|confident|certain)\b"
     r"|\b(?:my|our)\s+(?:confidence|certainty|favou?rite|lucky)\b|^\W*confidence\b(?!\s+interval)"
     r"|\b(?:this|that|it|here)\s+(?:is|was)\s+(?:the\s+)?(?:problem|question|exercise|task|puzzle|attempt|version|draft|try)\b"
@@ -56,12 +76,8 @@ _OF_THE_WRITER = re.compile(
     re.IGNORECASE,
 )
 """Of the writing, the writer or the task, and not of what is asked."""
-_FIRST_PERSON = re.compile(r"\b(?:I|I'm|I've|[Mm]e|[Mm]y|[Mm]yself)\b")
-_FINDS = re.compile(
-    r"\b(?:g[eo]t|find|found|obtain|have|had|conclude|comput|calculat|arriv|answer|result|total|sum|equal|think|say|said"
-    r"|guess|cho[os]|pick|deduce|determine|see|know|derive|reach|count|so|thus|therefore|hence|would)\w*\b|=",
-    re.IGNORECASE,
-)
+_CHECKING = re.compile(r"\W*(?:check(?:ing)?|verif(?:y|ying|ication))\b\s*[:,]", re.IGNORECASE)
+"""Counts where nothing else stands."""
 _NAME_BEFORE = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\w)?)\s*=\s*$")
 _JOINS_NAMES = re.compile(r"\s*(?:[,;]|and|,\s*and)\s*")
 _WORKED = re.compile(r"\d\s*(?:[-+*×÷·^−]|/\s)\s*\d")
@@ -105,13 +121,21 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
     found = values(text)
     if not found:
         return None
-    choice = _choose(text, found, problem)
-    if choice is None:
-        return None
-    chosen, start, end = choice
-    if taken_back(text, chosen.start, chosen.end):
+    for _ in range(_TAKEN_BACK):
+        choice = _choose(text, found, problem) if found else None
+        if choice is None:
+            return None
+        chosen, start, end = choice
+        if not taken_back(text, chosen.start, chosen.end):
+            break
+        # "37, not 19": the other value may stand, and the same one nowhere. What is said of a wrong value is no answer.
+        earlier = [value for value in found if value.end <= start]
+        found = [value for value in earlier or found if value.text != chosen.text]
+    else:
         return None
     sentence = text[start:end].strip()
+    if len(found) > 1 and _DEPENDING.search(sentence):
+        return Ending(", ".join(value.text for value in found if start <= value.start < end), sentence)
     if (named := _named_together(text, found, chosen)) is not None:
         return Ending(named, sentence)
     before = sentence_before(text, chosen.start)
@@ -123,6 +147,8 @@ def last_value(text: str, problem: str | None = None) -> Ending | None:  # noqa:
     if listed := _ANY_OF.search(before):
         return Ending(f"{listed[1]}, {chosen.text}", sentence)
     if (other := offered_beside(text, chosen.start, chosen.end)) is not None:
+        if says_the_same(chosen.text, other):
+            return Ending(other.removeprefix("\\approx "), sentence)
         return Ending(f"{chosen.text} \\lor {other}", sentence)
     return Ending(chosen.text, sentence)
 
@@ -168,11 +194,16 @@ def _choose(text: str, found: list[Value], problem: str | None) -> tuple[Value, 
     sentences = [
         (place, members)
         for place, members in sentences
-        if not _answers_nothing(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]], problem)
+        if not _answers_nothing(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]])
     ]
+    results = [
+        sentence for sentence in sentences if not _CHECKING.match(text[breaks[sentence[0]] : breaks[sentence[0]] + 40])
+    ]
+    sentences = results or sentences
+    rounds = problem is None or _ASKS_TO_ROUND.search(problem[-_PROBLEM_WINDOW:]) is not None
     for place, members in sentences[: -_SENTENCES - 1 : -1]:
         start, end = breaks[place], breaks[min(place + 1, len(breaks) - 1)]
-        if (chosen := _of_sentence(text, start, members, known)) is not None:
+        if (chosen := _of_sentence(text, start, members, known, rounds=rounds)) is not None:
             return chosen, start, end
         said = text[start:end]
         alone = len(members) == 1 and not re.search(r"\w", said.replace(text[members[0].start : members[0].end], "", 1))
@@ -184,27 +215,34 @@ def _choose(text: str, found: list[Value], problem: str | None) -> tuple[Value, 
     return members[-1], breaks[place], breaks[min(place + 1, len(breaks) - 1)]
 
 
-def _answers_nothing(sentence: str, problem: str | None) -> bool:
-    """It speaks to the reader, or of the writer where the problem does not."""
-    if _TO_READER.search(sentence) or _OF_THE_WRITER.search(sentence):
-        return True
-    if problem is None or _FIRST_PERSON.search(problem[-_PROBLEM_WINDOW:]):
-        return False
-    return _FIRST_PERSON.search(sentence) is not None and _FINDS.search(sentence) is None
+def _answers_nothing(sentence: str) -> bool:
+    return _TO_READER.search(sentence) is not None or _OF_THE_WRITER.search(sentence) is not None
 
 
-def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[str]) -> Value | None:
+def _of_sentence(text: str, start: int, members: list[Value], known: frozenset[str], *, rounds: bool) -> Value | None:
     """The value behind the last `=`, else the last new one, else None; a later one that is new or led on to instead."""
     told = [
         value
         for value in members
         if not _CONDITION.search(text[max(start, value.start - 30) : value.start + value.is_formula])
     ]
-    plain = [value for value in told if not _is_aside(text, start, value)]
+    plain = [
+        value
+        for value in told
+        if not (_is_aside(text, start, value) or _is_compared(text, start, value, rounds=rounds))
+    ]
     for some in (plain, told, members):
         if some and (chosen := _of_values(text, start, some, known)) is not None:
             return chosen
     return None
+
+
+def _is_compared(text: str, start: int, value: Value, *, rounds: bool) -> bool:
+    """What another value is compared with, or its rounding where the problem is there and asks for none."""
+    before = text[max(start, value.start - 40) : value.start]
+    if _AS_MANY.match(text[value.end : value.end + 30]) or _COMPARED_WITH.search(before):
+        return True
+    return not rounds and _ROUNDED_TO.search(before) is not None
 
 
 def _is_aside(text: str, start: int, value: Value) -> bool:
@@ -224,9 +262,11 @@ def _of_values(text: str, start: int, members: list[Value], known: frozenset[str
     before = numbers_of(text[: members[anchor].end]) if by_equals and anchor + 1 < len(members) else frozenset()
     for place in range(len(members) - 1, anchor, -1):
         value = members[place]
-        if by_equals and not _is_known(value, known) and not _is_known(value, before):
+        # "18 + 5 = $23 on 6 pens and 1 notebook": the problem says "a notebook".
+        if by_equals and value.text != "1" and not _is_known(value, known) and not _is_known(value, before):
             return value
-        if _LEADS_ON.search(text[members[place - 1].end : value.start]):
+        between = text[members[place - 1].end : value.start]
+        if _LEADS_ON.search(between) or (not _is_known(value, known) and _MAY_LEAD_ON.search(between)):
             return value
     return members[anchor]
 

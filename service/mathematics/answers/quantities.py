@@ -27,8 +27,9 @@ _UNIT = (
 )
 _NUMBER = re.compile(
     rf"(?<![A-Za-z0-9.,^_{{/])(?<!\d:)(?<![A-Za-z]\()[-−]?"
-    rf"(?:\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[ap]\.?\s?m\b\.?)?|\d+(?::\d+){{1,3}}|\d+[ -]\d+/\d+|\d{{1,2}}\s?[ap]\.?m\b\.?"
-    rf"|(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+(?:/\d+)?|(?=\.\d))(?:\.\d+)?(?:\s*(?:\\?%|percent\b|pct\b))?)"
+    rf"(?:\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[ap]\.?\s?m\b\.?)?|\d+(?::\d+){{1,3}}|\d+(?: : \d+){{1,3}}"
+    rf"|\d+(?: [x×] \d+){{2,3}}(?! ?=)|\d+(?: and |[ -])\d+/\d+|\d{{1,2}}\s?[ap]\.?m\b\.?"
+    rf"|(?:\d{{1,3}}(?:(?:,|\{{,\}})\d{{3}})+(?!\d)|\d+(?:/\d+)?|(?=\.\d))(?:\.\d+)?(?:\s*(?:\\?%|percent\b|pct\b)|\s?π)?)"
     rf"(?:(?={_UNIT}(?![\w^²³]))|(?![A-Za-z0-9^_{{]))",
     re.IGNORECASE,
 )
@@ -46,6 +47,11 @@ _MONEY = re.compile(
     r"(?:\s*,)?\s+(?:and\s+)?(?P<small>\d{1,2})\s?(?:cents?|pence|p|c|paise|paisa|kope[cy]ks?)(?![A-Za-z])"
 )
 _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros", "₹": "rupees"}
+_RANGE = re.compile(
+    r"\b(?:between|(?:somewhere|anywhere)\s+(?:from|between))\s+\$?(\d[\d.,]*(?<![.,]))\s+(?:and|to)\s+\$?(\d[\d.,]*(?<![.,]))"
+    r"(?![\w^])",
+    re.IGNORECASE,
+)
 _OPERAND = r"(?:\d[\d.,]*(?<![.,])|\(\d[^()\n]{0,40}\))"
 _CALCULATION = re.compile(
     rf"(?<![\w.,^{{/$)\-])(?<![-+*/×÷·^−=] ){_OPERAND}"
@@ -66,7 +72,8 @@ _RATIO = re.compile(r"\s+(?:is\s+)?to\s+(\d+(?:\.\d+)?)(?![\w^])")
 _OF_RATIOS = re.compile(r"\b(?:ratio|odds|proportion)\b", re.IGNORECASE)
 _PLACE_BEFORE = re.compile(
     r"(?:\b(?:steps?|cases?|parts?|theorems?|lemmas?|corollary|propositions?|eqs?|equations?|fig|figures?|tables?"
-    r"|sections?|chapters?|footnotes?|exercises?|hints?|methods?|refs?|references?|lines?|nos?|vol|pp)\.?"
+    r"|sections?|chapters?|footnotes?|exercises?|hints?|methods?|refs?|references?|lines?|nos?|vol|pp|versions?"
+    r"|(?:see|shown\s+[io]n|discussed\s+[io]n|similar\s+to)\s+(?:problems?|pages?|questions?))\.?"
     r"(?:[\s#(\[]+\d{1,3}[)\]]?(?:\s*,|\s+(?:and|to))?)?[\s#(\[]*|§\s*"
     r"|\((?:see|cf\.?)\s[^()\n]{0,30})$",
     re.IGNORECASE,
@@ -125,7 +132,7 @@ def values(text: str) -> list[Value]:
 
 
 def _of_several(text: str) -> list[Value]:
-    """What is one value although it is written as several: feet and inches, an amount in two coins, a calculation."""
+    """What is one value although it is written as several: feet and inches, two coins, a range, a calculation."""
     found: list[Value] = []
     if "'" in text or "′" in text or "’" in text:
         found += [Value(*match.span(), f"{match[1]} feet {match[2]} inches") for match in _FEET.finditer(text)]
@@ -134,6 +141,7 @@ def _of_several(text: str) -> list[Value]:
         whole = match["marked"] or match["named"]
         currency = match["name"] or _CURRENCIES[match["sign"][-1]]
         found.append(Value(*match.span(), f"{whole}.{int(match['small']):02d} {currency}"))
+    found += [Value(*match.span(), f"{match[1]} \\text{{ to }} {match[2]}") for match in _RANGE.finditer(text)]
     found += [Value(*match.span(), match[0].replace("**", "^")) for match in _CALCULATION.finditer(text)]
     return found
 
@@ -195,7 +203,7 @@ def _counts_up(before: str, number: int, *, line: bool = False) -> bool:
 def _measured(text: str, match: re.Match[str]) -> Value:
     """The number with its scale, unit and second part."""
     start, end = match.span()
-    number = match[0].strip()
+    number = match[0].strip().replace(" and ", " ").replace("{,}", ",")
     if scale := _SCALE.match(text[end : end + 12]):
         return Value(start, end + scale.end(), f"{number} {scale[0][1:]}")
     if (ratio := _RATIO.match(text[end : end + 24])) and _OF_RATIOS.search(text[max(0, start - 100) : start]):

@@ -16,7 +16,7 @@ _LINE_STATEMENT = re.compile(
 )
 _STATEMENT = re.compile(
     r"(?<![A-Za-z])[aA](?:(?i:nswers?)(?:\b|(?=_))(?:[*_]{0,3}\s?[:=]"
-    r"|(?:(?!\sand\s|\s(?:is|are|seems)\s+(?:correct|right|valid|reasonable|plausible|consistent)\b)[^.\n]){0,40}?\s(?i:is|are|(?:would|must|should)\s+be)\b(?!\s+(?:correct|right|valid"
+    r"|(?:(?!\sand\s|\s(?:is|are|seems)\s+(?:correct|right|valid|reasonable|plausible|consistent)\b)[^.;\n]){0,40}?\s(?i:is|are|(?:would|must|should)\s+be)\b(?!\s+(?:correct|right|valid"
     r"|reasonable)\b))"
     r"|ntwort\s+(?:ist|lautet))"
 )
@@ -32,11 +32,14 @@ _CHECKS = re.compile(
 )
 _END = re.compile(
     r"\.(?=\s|$)|。|\n\s*\n|\n(?=[A-Z][a-z])|I hope it is correct"
-    r"|,\s+(?=(?:not|rather than|instead of|since|because)\b)"
+    r"|,\s+(?=(?:not|rather than|instead of|since|because|of which)\b)|\s+(?=(?:and|but)\s+not\s)"
 )
 _LEAD = re.compile(r"^[\s:：*_]*(?:(?:is|are)\b)?[\s:：*_]*(?:\n|\\n)*(?:(?<=\n)[-*•]\s+)?")
 _NEGATED_START = re.compile(r"[\s:*$(\[{\\]*(?:not|never|neither|n't|anything but|unknown)\b", re.IGNORECASE)
-_CORRECTED = re.compile(r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)", re.IGNORECASE)
+_CORRECTED = re.compile(
+    r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)|\W*not\s+(?!any|every|no)[^.;,\n]{1,40},?\s+but\s+(?:rather\s+)?(?=[-$\d\\(])",
+    re.IGNORECASE,
+)
 _DESCRIPTION = re.compile(
     r"[\s*]*(?:an?\s+(?!(?:total|sum|increase|decrease|profit|loss|distance|ratio|difference|height|length|maximum"
     r"|minimum)\b)[a-z]|(?:always\s+|also\s+|clearly\s+|indeed\s+)?(?:positive|negative|even|odd|correct|unique|boxed|given|shown|stated|found"
