@@ -37,7 +37,8 @@ _END = re.compile(
 _LEAD = re.compile(r"^[\s:：*_]*(?:(?:is|are)\b)?[\s:：*_]*(?:\n|\\n)*(?:(?<=\n)[-*•]\s+)?")
 _NEGATED_START = re.compile(r"[\s:*$(\[{\\]*(?:not|never|neither|n't|anything but|unknown)\b", re.IGNORECASE)
 _CORRECTED = re.compile(
-    r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)|\W*not\s+(?!any|every|no)[^.;,\n]{1,40},?\s+but\s+(?:rather\s+)?(?=[-$\d\\(])",
+    r"[^.;,\n]{1,60}[;,]\s+(?:but\s+)?(?:rather\s+)?it(?:'s|\s+is)\s+(?!not\b)"
+    r"|\W*not\s+(?!any|every|no)[^.;,\n]{1,40},?\s+but\s+(?:rather\s+)?(?=[-$\d\\(])",
     re.IGNORECASE,
 )
 _DESCRIPTION = re.compile(
