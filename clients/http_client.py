@@ -206,7 +206,13 @@ class AsyncRewardClient:
             await self.aclose()
 
     async def _score(
-        self, endpoint: str, result: type[GroupScores[Any]], groups: Groups, deadline_s: float | None, **options: Any
+        self,
+        endpoint: str,
+        result: type[GroupScores[Any]],
+        groups: Groups,
+        deadline_s: float | None,
+        rule: Rule = Rule(),  # noqa: B008
+        **options: bool,
     ) -> Scores[Any]:
         deadline = self._deadline(deadline_s)
         call = ScoringCall(
@@ -217,7 +223,8 @@ class AsyncRewardClient:
             slots=self._mine().slots,
             limits=self._limits,
             longest_pause_s=self._longest_pause_s,
-            **options,
+            rule=rule,
+            options=[name for name, on in options.items() if on],
         )
         return await call.run(named(groups))
 

@@ -1,6 +1,6 @@
 """What callers send: groups, options, and the rule of a reward."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeFloat, field_validator, model_validator
 
@@ -10,6 +10,8 @@ from rewright.service.schema.messages import Text
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Reasoning = Literal["judge", "checks", "off"]
 Dist = Literal["mean", "sum", "tail"]
+# Written only where it is on, so that readers who are older than an option refuse no request without it.
+Option = Annotated[bool, Field(exclude_if=lambda on: not on)]
 
 
 class Group(Asked):
@@ -78,7 +80,7 @@ class ScoreRequest(Asked):
     """The one body of all endpoints; what an endpoint does not need is optional there."""
 
     groups: list[Group] = Field(min_length=1, fail_fast=True)
-    tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
+    tokens: Option = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
     rule: Rule = Field(Rule(), description="/v1/reward: how components become `total`.")
 
     @field_validator("groups")
