@@ -129,7 +129,7 @@ class ScorerSpec:
     needs: fields that a group must hold; `"answer|reference"` asks for one of the two.
     reads: all fields of a group that an item depends on, beside the candidate itself.
     cacheable: an item depends on its own candidate and `reads` alone, so it may be remembered.
-    options: fields of the request that `score` takes as keywords (`tokens`).
+    options: fields of the request that `score` takes as keywords (`tokens`, `similarities`).
     sticky: pods keep something for each problem, so a problem goes to the same pod while that is well.
     """
 

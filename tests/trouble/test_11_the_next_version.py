@@ -47,6 +47,7 @@ def test_a_gateway_reads_pods_of_the_next_version():
             for endpoint, extra in (
                 ("reward", {"rule": RULE}),
                 ("nll", {"tokens": True}),
+                ("diversity", {"similarities": True}),
                 *(((name), {}) for name in ("verify", "judge", "diversity")),
             ):
                 body = {"groups": [GROUP], **extra}

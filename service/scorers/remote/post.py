@@ -30,7 +30,8 @@ _OF_THE_BODY = frozenset({400, 413, 422})
 _OUT_OF_TIME = frozenset({Overloaded.code, OutOfTime.code, DeadlineExceeded.code})
 _ANSWER_BYTES = 1 << 20
 _CANDIDATE_BYTES = 1 << 14
-"""What an answer may hold beside texts of what was sent: rationales, numbers, messages."""
+"""What an answer may hold beside texts of what was sent: rationales, messages, and numbers, `MOST_SIMILAR` of them
+where similarities are asked for."""
 _ECHO, _TOKENS_ECHO = 8, 128
 """Bytes of answer for a byte that was sent: answers found in it, escaped; with `tokens`, an object for each."""
 
