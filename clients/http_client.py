@@ -162,9 +162,16 @@ class AsyncRewardClient:
         """
         return await self._score("nll", NllGroup, groups, deadline_s, tokens=tokens)
 
-    async def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
-        """r_div of each candidate, and D of the group (eq. 9 to 12). Order, deadline and errors as for `reward`."""
-        return await self._score("diversity", DiversityGroup, groups, deadline_s)
+    async def diversity(
+        self, groups: Groups, *, similarities: bool = False, deadline_s: float | None = None
+    ) -> Scores[DiversityGroup]:
+        """r_div of each candidate, and D of the group (eq. 9 to 12).
+
+        similarities: with each group's `similarities`, K rows of K cosines in [-1, 1] of its K candidates' embeddings;
+        None in place of a row, and in the rows of the others, for a candidate that is no member or was not embedded.
+        `InvalidRequest` for a group of more than 256 candidates. Order, deadline and errors as for `reward`.
+        """
+        return await self._score("diversity", DiversityGroup, groups, deadline_s, similarities=similarities)
 
     async def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
         """What the scorer of that name says, a plug-in's too: `groups[k].candidates[i].score` of one that gives one
@@ -206,7 +213,13 @@ class AsyncRewardClient:
             await self.aclose()
 
     async def _score(
-        self, endpoint: str, result: type[GroupScores[Any]], groups: Groups, deadline_s: float | None, **options: Any
+        self,
+        endpoint: str,
+        result: type[GroupScores[Any]],
+        groups: Groups,
+        deadline_s: float | None,
+        rule: Rule = Rule(),  # noqa: B008
+        **options: bool,
     ) -> Scores[Any]:
         deadline = self._deadline(deadline_s)
         call = ScoringCall(
@@ -217,7 +230,8 @@ class AsyncRewardClient:
             slots=self._mine().slots,
             limits=self._limits,
             longest_pause_s=self._longest_pause_s,
-            **options,
+            rule=rule,
+            options=[name for name, on in options.items() if on],
         )
         return await call.run(named(groups))
 
@@ -276,9 +290,11 @@ class RewardClient:
         """As `AsyncRewardClient.nll`."""
         return self._loop.run(self._client.nll(groups, tokens=tokens, deadline_s=deadline_s))
 
-    def diversity(self, groups: Groups, *, deadline_s: float | None = None) -> Scores[DiversityGroup]:
+    def diversity(
+        self, groups: Groups, *, similarities: bool = False, deadline_s: float | None = None
+    ) -> Scores[DiversityGroup]:
         """As `AsyncRewardClient.diversity`."""
-        return self._loop.run(self._client.diversity(groups, deadline_s=deadline_s))
+        return self._loop.run(self._client.diversity(groups, similarities=similarities, deadline_s=deadline_s))
 
     def score(self, name: str, groups: Groups, *, deadline_s: float | None = None) -> Scores[Any]:
         """What the scorer of that name says, a plug-in's too."""

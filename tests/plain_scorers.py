@@ -35,7 +35,7 @@ def said(text: str) -> dict[str, str]:
 
 class PlainScorer:
     """Common to all four: counts what it was asked, waits `delay` seconds, raises `trouble` when set. `begun` and
-    `cancelled` count calls.
+    `cancelled` count calls. `_group` is told whether the option of that scorer is on.
     """
 
     name = ""
@@ -58,7 +58,7 @@ class PlainScorer:
     def last_worked(self) -> float | None:
         return self._worked
 
-    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[Any]:
+    async def score(self, groups: Sequence[Group], *, tokens: bool = False, similarities: bool = False) -> list[Any]:
         self.begun += 1
         try:
             await asyncio.sleep(self.delay)
@@ -69,7 +69,7 @@ class PlainScorer:
             raise self.trouble
         self.asked += [text for group in groups for text in group.candidates]
         self._worked = time.monotonic()
-        return [self._group(group, tokens) for group in groups]
+        return [self._group(group, tokens or similarities) for group in groups]
 
     def _items(self, group: Group, one: Callable[[dict[str, str]], Any]) -> list[Any]:
         return [self._failure(facts) or one(facts) for facts in map(said, group.candidates)]
@@ -79,14 +79,14 @@ class PlainScorer:
         retryable = code not in {"too_long", "bad_gold", "blank"}
         return Failed.because(code, "as the test says", retryable=retryable) if scorer == self.name else None
 
-    def _group(self, group: Group, tokens: bool) -> Any:
+    def _group(self, group: Group, more: bool) -> Any:
         raise AssertionError("each scorer has its own")
 
 
 class PlainVerifier(PlainScorer):
     name = "verify"
 
-    def _group(self, group: Group, tokens: bool) -> VerifyGroup:
+    def _group(self, group: Group, more: bool) -> VerifyGroup:
         def one(facts: dict[str, str]) -> VerifyScored:
             verdict = facts.get("verdict", "correct" if facts.get("ans", "1") == "1" else "wrong")
             return VerifyScored(correct=verdict == "correct", verdict=verdict, extracted="42")  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ class PlainVerifier(PlainScorer):
 class PlainJudge(PlainScorer):
     name = "judge"
 
-    def _group(self, group: Group, tokens: bool) -> JudgeGroup:
+    def _group(self, group: Group, more: bool) -> JudgeGroup:
         def one(facts: dict[str, str]) -> JudgeScored:
             verdict = facts.get("judged", "valid" if facts.get("rea", "1") == "1" else "invalid")
             return JudgeScored(valid=verdict == "valid", score=None, verdict=verdict)  # type: ignore[arg-type]
@@ -108,14 +108,14 @@ class PlainJudge(PlainScorer):
 class PlainNll(PlainScorer):
     name = "nll"
 
-    def _group(self, group: Group, tokens: bool) -> NllGroup:
+    def _group(self, group: Group, more: bool) -> NllGroup:
         def one(facts: dict[str, str]) -> NllScored:
             nll = float(facts.get("nll", "1"))
             return NllScored(
                 nll=nll,
                 n_tokens=2,
                 control_tokens="control" in facts,
-                tokens=[TokenLogprob(text="a", logprob=-nll)] * 2 if tokens else None,
+                tokens=[TokenLogprob(text="a", logprob=-nll)] * 2 if more else None,
             )
 
         return NllGroup(id=group.id or "", candidates=self._items(group, one))
@@ -124,7 +124,7 @@ class PlainNll(PlainScorer):
 class PlainDiversity(PlainScorer):
     name = "diversity"
 
-    def _group(self, group: Group, tokens: bool) -> DiversityGroup:
+    def _group(self, group: Group, more: bool) -> DiversityGroup:
         facts = [said(text) for text in group.candidates]
         flags = group.feasible or [True] * len(facts)
         failures = [self._failure(f) for f in facts]
@@ -144,7 +144,13 @@ class PlainDiversity(PlainScorer):
             rest = [i for i in members if i != k]
             contribution = max(0.0, whole - mean_distance(rest)) if len(members) > 1 else 0.0
             items.append(DiversityScored(r_div=contribution if k in members else None, windows=1))
-        return DiversityGroup(id=group.id or "", candidates=items, diversity=whole)
+        rows = [
+            [round(math.cos(angle[i] - angle[j]), 4) if j in angle else None for j in range(len(facts))]
+            if i in angle
+            else None
+            for i in range(len(facts))
+        ]
+        return DiversityGroup(id=group.id or "", candidates=items, diversity=whole, similarities=rows if more else None)
 
 
 def plain_scorers(**replaced: Any) -> Scorers:

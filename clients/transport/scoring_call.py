@@ -8,18 +8,20 @@ candidates. A request of which the service finished nothing within its time is c
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from rewright.clients.transport.answers import answer_of
-from rewright.clients.transport.batches import cut
+from rewright.clients.transport.batches import cut, first_fix
 from rewright.clients.transport.deadline import Deadline
 from rewright.clients.transport.retrying import RetryingTransport, TookTooLong
 from rewright.clients.transport.task_group import run_all
 from rewright.clients.transport.unanswered import unanswered
 from rewright.service.backoff import Backoff
-from rewright.service.errors import DeadlineExceeded, InternalError, OutOfTime
+from rewright.service.errors import DeadlineExceeded, InternalError, InvalidRequest, OutOfTime
 from rewright.service.schema import Answer, Group, GroupScores, ItemError, Rule, ScoreRequest, ServedBy
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class ScoringCall:
     """One call, used once.
 
     endpoint, answer: the name behind /v1/ and the model of what it answers; slots: bounds the requests under way of all
-    calls together; limits: of one request; rule and tokens: fields of the request that some endpoints read.
+    calls together; limits: of one request; rule: of the reward; options: fields of the request that are on.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class ScoringCall:
         limits: BatchLimits,
         longest_pause_s: float,
         rule: Rule = Rule(),  # noqa: B008
-        tokens: bool = False,
+        options: Collection[str] = (),
     ) -> None:
         self._endpoint = endpoint
         self._result = result
@@ -77,7 +79,7 @@ class ScoringCall:
         self._slots = slots
         self._limits = limits
         self._resend = Backoff(first_s=FIRST_RESEND_S, longest_s=min(LONGEST_RESEND_S, longest_pause_s))
-        self._options: dict[str, Any] = {"rule": rule, "tokens": tokens}
+        self._options: dict[str, Any] = {"rule": rule, **dict.fromkeys(options, True)}
         self._results: dict[str, GroupScores[Any]] = {}
         self._served_by: ServedBy | None = None
         self._passed: DeadlineExceeded | None = None
@@ -85,8 +87,8 @@ class ScoringCall:
     async def run(self, groups: Sequence[Group]) -> Scores[Any]:
         """One result per group, in order. Every group has an id already.
 
-        Raises `DeadlineExceeded` only where nothing at all was answered, and what `RetryingTransport.ask` raises
-        otherwise.
+        Raises `DeadlineExceeded` only where nothing at all was answered, `InvalidRequest` for groups too large for an
+        option, and what `RetryingTransport.ask` raises otherwise.
         """
         batches = cut(groups, candidates=self._limits.candidates, characters=self._limits.characters)
         await run_all([self._settle(batch) for batch in batches])
@@ -144,7 +146,11 @@ class ScoringCall:
         await run_all([self._settle(groups[:middle]), self._settle(groups[middle:])])
 
     async def _send(self, groups: list[Group]) -> list[GroupScores[Any]]:
-        body = ScoreRequest(groups=groups, **self._options).model_dump_json(exclude_none=True).encode()
+        try:
+            request = ScoreRequest(groups=groups, **self._options)
+        except ValidationError as error:
+            raise InvalidRequest(first_fix(error)) from None
+        body = request.model_dump_json(exclude_none=True).encode()
         path = f"/v1/{self._endpoint}"
         asked = [(g.id, len(g.candidates)) for g in groups]
 

@@ -72,6 +72,7 @@ def _scored(values: Values, texts: Mapping[str, Values], place: str, number: int
     group = {key: posted.get(key, values.get(key)) for key in _OF_GROUP} | {"id": name, "step": values.get("step")}
     group |= {key: values[key] for key in ("nll_mean", "nll_std", "diversity", "feasible", "failed") if key in values}
     items = values["candidates"]
+    group["similarities"] = _similarities(values.get("similarities"), len(items))
     if written is not items and isinstance(written, list) and len(written) != len(items):
         raise InvalidRequest(
             f"{place}: {len(items)} scores, and {len(written)} texts under the id {name!r}; name the groups that "
@@ -82,6 +83,16 @@ def _scored(values: Values, texts: Mapping[str, Values], place: str, number: int
         for k, item in enumerate(items)
     ]
     return {key: value for key, value in group.items() if value is not None}
+
+
+def _similarities(told: Any, count: int) -> list[Any] | None:
+    """Of /v1/diversity, `count` rows of `count` cosines; None for a column of that name that holds something else."""
+    if not isinstance(told, list) or len(told) != count:
+        return None
+    rows = [[finite(value) for value in row] if isinstance(row, list) else None for row in told]
+    known = [row for row in rows if row is not None]
+    fits = all(len(row) == count and all(-1 <= value <= 1 for value in row if value is not None) for row in known)
+    return rows if known and fits else None
 
 
 def _item(item: Any, text: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def lobby_of(answering: Answering, store: Store | None) -> Lobby:
     """Where members meet, over the reward's own endpoint. store: what this gateway shares with others, if any."""
 
     async def score(group: schema.Group, rule: schema.Rule, seconds: float) -> schema.RewardAnswer:
-        request = schema.ScoreRequest.model_construct(groups=[group], tokens=False, rule=rule)
+        request = schema.ScoreRequest.model_construct(groups=[group], rule=rule)
         try:
             seconds = min(seconds, answering.settings.longest_s)
             answer: Any = await answering.scored(answering.endpoints.of_reward, request, seconds)
@@ -89,7 +89,7 @@ def member_routes(answering: Answering, lobby: Lobby, authorised: Callable[..., 
                 groups, rows = flat.groups(columns, size)
             except ValueError as error:
                 raise InvalidRequest(str(error)) from None
-            asked = schema.ScoreRequest.model_construct(groups=groups, tokens=False, rule=rule)
+            asked = schema.ScoreRequest.model_construct(groups=groups, rule=rule)
             left = due - time.monotonic()
             answer: Any = await while_caller_waits(request, answering.scored(endpoint, asked, left), left)
         answering.metrics.note_groups(FLAT, answer.groups)

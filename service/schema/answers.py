@@ -1,10 +1,10 @@
 """What is told of groups, and of a whole request: results, who computed them, or an error."""
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from rewright.service.schema.base import Count, Diversity, NllSum, Told
+from rewright.service.schema.base import Cosine, Count, Diversity, NllSum, Told
 from rewright.service.schema.items import (
     AnyScored,
     DiversityScored,
@@ -49,6 +49,20 @@ class DiversityGroup(GroupScores[_Diversity]):
     diversity: Diversity | None = Field(
         description="D(S_x⁺) of eq. 10; 0 for fewer than two members, null if none scored."
     )
+    similarities: list[list[Cosine | None] | None] | None = Field(
+        None,
+        exclude_if=lambda similarities: similarities is None,
+        description="Where asked for: K rows of K cosines of two embeddings each; null for a candidate that is no "
+        "member or was not embedded, in place of its row and in the rows of the others.",
+    )
+
+    @model_validator(mode="after")
+    def _one_row_a_candidate(self) -> Self:
+        count = len(self.candidates)
+        rows = self.similarities if self.similarities is not None else [None] * count
+        if len(rows) != count or any(len(row) != count for row in rows if row is not None):
+            raise ValueError(f"similarities must be {count} rows of {count} numbers")
+        return self
 
 
 class AnyGroup(GroupScores[_Any]):

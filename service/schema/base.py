@@ -12,6 +12,7 @@ NOT_FINITE = "not_finite"
 """Code of a candidate whose number is no number, or out of the range that such a number has."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Cosine = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 # In [0, 1] but for what embeddings of unit length are off by.
 Diversity = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
 # A mean log-probability may be above 0 by what a forward pass rounds, and no model's is below by so much.
@@ -22,7 +23,7 @@ Score = Annotated[float, Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE, allow_inf_na
 Total = Annotated[float, Field(ge=-LARGEST_TOTAL, le=LARGEST_TOTAL, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
-WIRE = 2
+WIRE = 3
 """Version of this language: raised when a field is added to it."""
 
 

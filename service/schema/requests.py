@@ -1,8 +1,8 @@
 """What callers send: groups, options, and the rule of a reward."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, NonNegativeFloat, field_validator, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeFloat, ValidationInfo, field_validator, model_validator
 
 from rewright.service.schema.base import Asked
 from rewright.service.schema.messages import Text
@@ -10,6 +10,13 @@ from rewright.service.schema.messages import Text
 Variant = Literal["full", "no_dist", "no_div", "task_only", "soft"]
 Reasoning = Literal["judge", "checks", "off"]
 Dist = Literal["mean", "sum", "tail"]
+# Written only where it is on, so that readers who are older than an option refuse no request without it.
+Option = Annotated[bool, Field(exclude_if=lambda on: not on)]
+
+MOST_SIMILAR = 256
+"""Candidates of the largest group that similarities are given of,"""
+MOST_SIMILARITIES = 1 << 19
+"""and numbers of one answer, all its groups together: a small body must not make a huge answer."""
 
 
 class Group(Asked):
@@ -78,7 +85,12 @@ class ScoreRequest(Asked):
     """The one body of all endpoints; what an endpoint does not need is optional there."""
 
     groups: list[Group] = Field(min_length=1, fail_fast=True)
-    tokens: bool = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
+    tokens: Option = Field(False, description="/v1/nll: add each scored token's text and log-probability.")
+    similarities: Option = Field(
+        False,
+        description="/v1/diversity: add the cosine of each two candidates' embeddings; for groups of at most "
+        f"{MOST_SIMILAR} candidates.",
+    )
     rule: Rule = Field(Rule(), description="/v1/reward: how components become `total`.")
 
     @field_validator("groups")
@@ -94,6 +106,26 @@ class ScoreRequest(Asked):
                 )
             seen[name] = index
         return groups
+
+    @field_validator("similarities")
+    @classmethod
+    def _not_too_many(cls, similarities: bool, others: ValidationInfo) -> bool:
+        groups: list[Group] = others.data.get("groups", []) if similarities else []
+        numbers = 0
+        for index, group in enumerate(groups):
+            size = len(group.candidates)
+            numbers += size * size
+            if size > MOST_SIMILAR:
+                raise ValueError(
+                    f"groups.{index} has {size} candidates, and similarities are given of at most {MOST_SIMILAR}; "
+                    "make the group smaller, or leave similarities out"
+                )
+            if numbers > MOST_SIMILARITIES:
+                raise ValueError(
+                    f"the answer would hold {numbers} of them up to groups.{index}, more than {MOST_SIMILARITIES}; "
+                    "send fewer groups per request, or leave similarities out"
+                )
+        return similarities
 
     def named_groups(self) -> list[Group]:
         """The groups with every absent id filled in by its index."""

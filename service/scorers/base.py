@@ -224,12 +224,14 @@ def _in_range(result: _Result) -> _Result:
         items = [_read(item) for item in result.candidates]
     except (ValidationError, TypeError, AttributeError):
         items = [_read_or_failed(item) for item in result.candidates]
+    # Items that every group takes, as many as there are: what else a result holds may have to be as many.
+    stand_ins = [_OUT_OF_RANGE] * len(items)
     try:
-        beside = kind.model_validate(vars(result) | {"candidates": []})
+        beside = kind.model_validate(vars(result) | {"candidates": stand_ins})
     except ValidationError:
         # What else a group's result holds is told of scored candidates, and there are none.
-        beside = kind.model_validate(dict.fromkeys(kind.model_fields) | {"id": result.id, "candidates": []})
-        items = [_OUT_OF_RANGE] * len(items)
+        beside = kind.model_validate(dict.fromkeys(kind.model_fields) | {"id": result.id, "candidates": stand_ins})
+        items = stand_ins
     return beside.model_copy(update={"candidates": items})
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 
-from rewright.service.schema import Answer, Failed, Group, GroupScores, ScalarScored
+from rewright.service.schema import Answer, Failed, Group, GroupScores, ScalarScored, ScoreRequest
 from rewright.service.scorers.base import Scorer
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 RESERVED = frozenset({"reward", "info", "scores", "flat", "rendezvous", "local", "checked"})
 
 
-OPTIONS = frozenset({"tokens"})
-"""Fields of a request that a scorer may take as keywords; pods are sent them too."""
+OPTIONS = frozenset(ScoreRequest.model_fields) - {"groups", "rule"}
+"""Fields of a request that a scorer may take as keywords, each on or off; pods are sent those that are on."""
 TEXTS = frozenset({"problem", "reference", "answer"})
 
 
@@ -129,7 +129,7 @@ class ScorerSpec:
     needs: fields that a group must hold; `"answer|reference"` asks for one of the two.
     reads: all fields of a group that an item depends on, beside the candidate itself.
     cacheable: an item depends on its own candidate and `reads` alone, so it may be remembered.
-    options: fields of the request that `score` takes as keywords (`tokens`).
+    options: fields of the request that `score` takes as keywords (`tokens`, `similarities`).
     sticky: pods keep something for each problem, so a problem goes to the same pod while that is well.
     """
 

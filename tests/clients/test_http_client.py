@@ -61,7 +61,15 @@ def test_every_endpoint_answers_typed_results(client):
     assert client.nll([GROUP], tokens=True).groups[0].candidates[0].tokens[0].logprob == -0.5
     assert client.nll([GROUP]).groups[0].candidates[0].tokens is None
     assert client.diversity([{"candidates": ["e=0", "e=1"]}]).groups[0].diversity > 0
+    assert client.diversity([{"candidates": ["e=0"]}]).groups[0].similarities is None
+    (similar,) = client.diversity([{"candidates": ["e=0", "e=3.1416"]}], similarities=True).groups
+    assert similar.similarities == [[1, -1], [-1, 1]]
     assert client.info()["scorers"]["judge"]["model"] == "plain-judge"
+
+
+def test_similarities_of_too_many_are_refused_before_anything_is_sent(client):
+    with pytest.raises(InvalidRequest, match=r"^similarities: groups\.0 has 300 candidates.*at most 256"):
+        client.diversity([{"candidates": ["e=0"] * 300}], similarities=True)
 
 
 def test_a_candidate_that_cannot_be_scored_has_no_number(client):

@@ -6,7 +6,9 @@ import pytest
 
 from rewright.clients.http_client import RewardClient
 from rewright.clients.wire import InternalError, InvalidRequest, Rule
-from rewright.service.schema import WIRE
+from rewright.service.schema import WIRE, DiversityGroup, Group, ScoreRequest
+from rewright.service.scorers.remote.post import Post
+from rewright.service.scorers.spec import OPTIONS
 from tests.live_server import serve_app
 from tests.plain_scorers import PlainDiversity, PlainJudge, PlainNll, PlainVerifier, plain_scorers
 from tests.service.scorers.remote.test_remote import gateway
@@ -45,6 +47,7 @@ def test_a_gateway_reads_pods_of_the_next_version():
             for endpoint, extra in (
                 ("reward", {"rule": RULE}),
                 ("nll", {"tokens": True}),
+                ("diversity", {"similarities": True}),
                 *(((name), {}) for name in ("verify", "judge", "diversity")),
             ):
                 body = {"groups": [GROUP], **extra}
@@ -101,6 +104,15 @@ def test_an_unknown_status_and_a_missing_field_are_refused(where, value):
         scorers = gateway(dict.fromkeys(("verify", "judge", "nll", "diversity"), server.url))
         with serve_app(scorers) as front, front.client() as client:
             assert client.post("/v1/nll", json={"groups": [GROUP]}).status_code == 503
+
+
+def test_an_option_that_is_off_is_in_no_request_so_that_who_is_older_takes_it():
+    group = Group(**GROUP)
+    for on in ({}, *({name: True} for name in OPTIONS)):
+        asked = ScoreRequest(groups=[group], **on).model_dump(mode="json")
+        assert asked.keys() & OPTIONS == on.keys()
+        posted = json.loads(Post("diversity", DiversityGroup).body([group], on.keys()))
+        assert posted.keys() == {"groups", *on}
 
 
 def test_a_request_is_held_to_the_fields_there_are():

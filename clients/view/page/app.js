@@ -13,7 +13,7 @@ import { SORTS, measured } from "./sorts.js";
 const first = JSON.parse(document.getElementById("data").textContent);
 const ROW = 58;
 const state = { touched: false, query: "", sort: "order", step: null, chosen: 0, matching: [], compare: null,
-  card: 0, labels: new Map(), threshold: 0.5, pair: [0, 1], pairsOpen: false,
+  card: 0, labels: new Map(), threshold: 0.5, pair: [0, 1], likeness: "embeddings", pairsOpen: false,
   decided: new Map(), lone: {}, texts: "tokens" };
 let groups = [];
 let given = DEFAULT_RULE;
@@ -178,7 +178,7 @@ function redrawGroup() {
   const written = state.texts === "written" ? (text) => [text] : typesetter(short);
   const cards = [
     make("p", { className: "legend" }, ...legend.map(([name, text]) => make("span", {}, make("i", { className: name }), text))),
-    ...(group.candidates.length > 1 ? [pairsOf(group.candidates)] : []),
+    ...(group.candidates.length > 1 ? [pairsOf(group)] : []),
     make("div", { className: "candidates" }, ...group.candidates.map((item, k) =>
       candidateOf(item, k, now[k], gains[k], places[k], old[k], widest, written))),
   ];
@@ -193,12 +193,12 @@ function redrawGroup() {
 }
 
 // Filled once it is opened: whoever reads one text after another does not wait for it.
-function pairsOf(items) {
+function pairsOf(group) {
   const details = make("details", { id: "pairs", open: state.pairsOpen }, make("summary", { textContent: "Similar texts" }));
-  const fill = () => details.append(make("div", {}, ...pairsPanel(items, state.pair, (pair, place) => {
-    state.pair = pair;
+  const fill = () => details.append(make("div", {}, ...pairsPanel(group, state, (chosen, list) => {
+    Object.assign(state, chosen);
     redrawGroup();
-    if (place !== undefined) byId("pairs").querySelectorAll("select")[place].focus();
+    if (list) byId("pairs").querySelector(`select[aria-label="${list}"]`).focus();
   })));
   if (details.open) fill();
   details.addEventListener("toggle", () => {

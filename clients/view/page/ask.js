@@ -1,10 +1,12 @@
 // The form of a service's own page: groups are posted to it, and what comes back is shown.
 
-// What a reward answer does not hold: [path, label, asked from the first, what more the request says, which fields are shown].
+// What a reward answer does not hold: [path, label, asked from the first, what more the request says, which fields of a
+// candidate are shown, which of the group].
 const DETAILS = [
-  ["verify", "answers found", true, {}, ["extracted"]],
-  ["judge", "judge's scores", false, {}, ["score", "rationale"]],
-  ["nll", "tokens by likelihood", true, { tokens: true }, ["tokens"]],
+  ["verify", "answers found", true, {}, ["extracted"], []],
+  ["judge", "judge's scores", false, {}, ["score", "rationale"], []],
+  ["nll", "tokens by likelihood", true, { tokens: true }, ["tokens"], []],
+  ["diversity", "similarities of embeddings", true, { similarities: true }, [], ["similarities"]],
 ];
 
 // Texts beside their rewards, with details where the service gave them. details: its other answers by their paths.
@@ -20,7 +22,12 @@ export function together(request, answer, details) {
       return shown;
     });
     const texts = { problem: posted.problem, reference: posted.reference, answer: posted.answer };
-    return { ...group, ...texts, candidates };
+    const shown = { ...group, ...texts, candidates };
+    for (const [path, , , , , fields] of DETAILS) {
+      const detail = details[path]?.groups[g];
+      for (const field of fields) if (detail?.[field] != null) shown[field] = detail[field];
+    }
+    return shown;
   });
 }
 

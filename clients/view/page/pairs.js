@@ -1,5 +1,5 @@
-// Candidates of a group two by two: how many words they share, and the difference of two texts.
-// It is told from texts alone. No answer holds the embeddings that r_div is made of, nor their similarities.
+// Candidates of a group two by two: how alike their embeddings are, where the group says so, how many words they share,
+// and the difference of two texts. The words are told from texts alone.
 import { make } from "./parts.js";
 
 const IN_A_ROW = 3; // words of one n-gram
@@ -85,13 +85,38 @@ export function differenceOf(old, now) {
     ...parts.map(({ kind, text }) => make({ same: "span", old: "del", new: "ins" }[kind], { textContent: text })));
 }
 
-function matrixOf(values, pair, choose) {
+// What two candidates are compared by. least: the value without colour; meaning is told whether the group has embeddings'
+// similarities.
+const LIKENESSES = {
+  embeddings: {
+    label: "embeddings", region: "similarities of embeddings", digits: 3,
+    of: (group, places) => places.map((i) => places.map((j) => group.similarities[i]?.[j] ?? null)),
+    least: (values) => Math.min(1, ...values.flatMap((row, i) => row.filter((value, j) => value !== null && i !== j))),
+    meaning: () => "Embeddings: the cosine of the embeddings of two texts, from -1 to 1, which D and r_div are made of, over "
+      + "the feasible candidates alone. Where – stands, one of the two has no embedding here.",
+    colour: " The least similar pair has no colour, and 1 the strongest.",
+    said: (value) => `: a cosine of ${value.toFixed(3)}`,
+  },
+  words: {
+    label: "words in common", region: "shares of words in common", digits: 2,
+    of: (group, places) => similarities(places.map((k) => group.candidates[k].text)),
+    least: () => 0,
+    meaning: (held) => `Words in common: of all runs of ${IN_A_ROW} words in two texts, the share that both hold. It is told `
+      + "from the texts alone, and is not the similarity of embeddings that D and r_div are made of"
+      + `${held ? "" : ", which this group does not hold"}.`,
+    colour: "",
+    said: (value) => `: ${value.toFixed(2)} in common`,
+  },
+};
+
+function matrixOf({ region, digits, least }, values, pair, choose) {
+  const lowest = least(values);
   const head = (k) => make("th", { scope: "col", textContent: `#${k + 1}` });
   const cell = (value, i, j) => {
-    const shown = value === null ? "–" : value.toFixed(2);
+    const shown = value === null ? "–" : value.toFixed(digits);
     const found = make("td", { textContent: shown, title: `#${i + 1} and #${j + 1}` });
     if (i === j) return found;
-    found.style.setProperty("--strength", value ?? 0);
+    found.style.setProperty("--strength", value === null || lowest === 1 ? 0 : (value - lowest) / (1 - lowest));
     if (pair.includes(i) && pair.includes(j)) found.className = "chosen";
     found.addEventListener("click", () => choose([i, j]));
     return found;
@@ -99,33 +124,40 @@ function matrixOf(values, pair, choose) {
   const rows = values.map((row, i) => make("tr", {}, make("th", { scope: "row", textContent: `#${i + 1}` }),
     ...row.map((value, j) => cell(value, i, j))));
   const table = make("table", {}, make("tr", {}, make("td"), ...values.map((_, k) => head(k))), ...rows);
-  const told = { role: "region", "aria-label": "shares of words in common" };
+  const told = { role: "region", "aria-label": region };
   return make("div", { className: "matrix", tabIndex: 0, ...told }, table);
 }
 
-// What stands under "Similar texts" of a group of two candidates or more. pair: two places; choose is told of another.
-export function pairsPanel(items, pair, choose) {
-  const texts = items.map((item) => item.text);
-  const drawn = items.length <= MOST_DRAWN ? [matrixOf(similarities(texts), pair, choose)] : [];
-  const [value] = similarities(pair.map((k) => texts[k]))[0].slice(1);
+// What stands under "Similar texts" of a group of two candidates or more. pair: two places; likeness: a name of LIKENESSES.
+// choose is told of another of either, and by which of the panel's lists, if by one.
+export function pairsPanel(group, { pair, likeness }, choose) {
+  const items = group.candidates;
+  const names = group.similarities ? ["embeddings", "words"] : ["words"];
+  const name = names.includes(likeness) ? likeness : "words";
+  const shown = LIKENESSES[name];
+  const values = items.length <= MOST_DRAWN ? shown.of(group, [...items.keys()]) : null;
+  const [[, value]] = shown.of(group, pair);
+  const by = make("select", { "aria-label": "compared by" },
+    ...names.map((each) => make("option", { value: each, textContent: LIKENESSES[each].label, selected: each === name })));
+  by.addEventListener("change", () => choose({ likeness: by.value }, "compared by"));
   const chooser = (place) => {
-    const select = make("select", { "aria-label": place === 0 ? "a candidate" : "the other candidate" });
+    const called = place === 0 ? "a candidate" : "the other candidate";
+    const select = make("select", { "aria-label": called });
     items.forEach((_, k) => {
       select.append(make("option", { value: k, textContent: `#${k + 1}`, selected: k === pair[place] }));
     });
     select.addEventListener("change", () => {
-      choose(pair.map((k, at) => (at === place ? Number(select.value) : k)), place);
+      choose({ pair: pair.map((k, at) => (at === place ? Number(select.value) : k)) }, called);
     });
     return select;
   };
   return [
-    make("p", { textContent: `Words in common: of all runs of ${IN_A_ROW} words in two texts, the share that both `
-      + "hold. It is told from the texts alone, and is not the similarity of embeddings that r_div is made of, which no "
-      + "answer holds." }),
-    ...drawn,
-    ...(drawn.length ? [] : [make("p", { textContent: `No matrix is drawn of more than ${MOST_DRAWN} candidates.` })]),
+    ...(names.length > 1 ? [make("p", {}, make("label", {}, "Compared by ", by))] : []),
+    make("p", { textContent: shown.meaning(names.length > 1) + (values ? shown.colour : "") }),
+    values ? matrixOf(shown, values, pair, (chosen) => choose({ pair: chosen }))
+      : make("p", { textContent: `No matrix is drawn of more than ${MOST_DRAWN} candidates.` }),
     make("p", { className: "pair" }, "From ", chooser(0), " to ", chooser(1),
-      value === null ? "" : `: ${value.toFixed(2)} in common. Struck out is what is lost, underlined what is new.`),
-    differenceOf(texts[pair[0]], texts[pair[1]]),
+      value === null ? "" : `${shown.said(value)}. Struck out is what is lost, underlined what is new.`),
+    differenceOf(items[pair[0]].text, items[pair[1]].text),
   ];
 }

@@ -1,4 +1,4 @@
-"""Embeddings → r_div of every member of S_x⁺ (eq. 9 to 12) and D(S_x⁺) of the group.
+"""Embeddings → r_div of every member of S_x⁺ (eq. 9 to 12) and D(S_x⁺) of the group; when asked, their similarities.
 
 Promises: equal candidates are embedded once and counted each; only feasible candidates that could be embedded are
 members; a member that failed leaves the group's arithmetic and has no number; arithmetic in float64.
@@ -8,9 +8,9 @@ Not covered: who is feasible (the gate decides) and what a missing r_div means f
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -23,6 +23,10 @@ from rewright.service.models.memory_split import OutOfMemory, run_split
 from rewright.service.schema import DiversityGroup, DiversityScored, Failed, Group
 from rewright.service.scorers.base import failed
 from rewright.service.scorers.diversity.embedder import Embedded, Embedder, Window, joined
+
+DECIMALS = 4
+"""Of a similarity. What an embedder of a lower precision or another batch says differs from the fifth on."""
+_Told = TypeVar("_Told")
 
 
 class MarginalDiversity(NamedTuple):
@@ -52,6 +56,14 @@ def marginal_diversity(unit_KE: NDArray[np.float64]) -> MarginalDiversity:
         without_K = ((count - 1) * summed - count * square_K) / (2 * (count - 1) * (count - 2))
     # Both are in [0, 1] but for what unit vectors of a lower precision add.
     return MarginalDiversity(min(1.0, total), np.clip(total - without_K, 0.0, 1.0))
+
+
+def cosines(unit_KE: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The K × K cosines of K ≥ 1 unit embeddings, in [-1, 1], to `DECIMALS` decimals; 1 of each with itself."""
+    # Adding 0 makes 0 of -0, which a reader would wonder about.
+    cosine_KK = np.clip(np.round(unit_KE @ unit_KE.T, DECIMALS), -1.0, 1.0) + 0.0
+    np.fill_diagonal(cosine_KK, 1.0)
+    return cosine_KK
 
 
 class EmbeddingDiversity:
@@ -125,8 +137,11 @@ class EmbeddingDiversity:
     def queue_state(self) -> QueueState:
         return self._batcher.state() if self._batcher is not None else QueueState(0, 0, 0.0)
 
-    async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
-        """One result per group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open."""
+    async def score(self, groups: Sequence[Group], *, similarities: bool = False) -> list[DiversityGroup]:
+        """One result per group in order. Raises `Overloaded`, or `ScorerUnavailable` when the scorer is not open.
+
+        similarities: with the cosine of each two embedded members of a group, K × K numbers of its K candidates.
+        """
         texts = {
             text: None  # a dict keeps the order and drops repeats
             for group in groups
@@ -134,7 +149,7 @@ class EmbeddingDiversity:
             if member and text.strip()
         }
         embedded = await self._embed(list(texts))
-        return [_group_result(group, embedded) for group in groups]
+        return [_group_result(group, embedded, similarities=similarities) for group in groups]
 
     async def _embed(self, texts: list[str]) -> dict[str, Embedded | Failed]:
         if self._embedder is None or self._batcher is None:
@@ -176,7 +191,7 @@ def _of_windows(
     return Embedded(vector, len(windows))
 
 
-def _group_result(group: Group, embedded: dict[str, Embedded | Failed]) -> DiversityGroup:
+def _group_result(group: Group, embedded: dict[str, Embedded | Failed], *, similarities: bool) -> DiversityGroup:
     blank = Failed.because("blank", "a blank candidate has no embedding", retryable=False)
     found = [
         embedded.get(text, blank) if member else None
@@ -196,4 +211,22 @@ def _group_result(group: Group, embedded: dict[str, Embedded | Failed]) -> Diver
             items.append(DiversityScored(r_div=None))
         else:
             items.append(DiversityScored(r_div=next(r_div), windows=item.windows))
-    return DiversityGroup(id=str(group.id), candidates=items, diversity=diversity)
+    return DiversityGroup(
+        id=str(group.id),
+        candidates=items,
+        diversity=diversity,
+        similarities=_similarities(found, vectors) if similarities else None,
+    )
+
+
+def _similarities(
+    found: Sequence[Embedded | Failed | None], vectors: Sequence[NDArray[np.float64]]
+) -> list[list[float | None] | None]:
+    """A row for each candidate, and in it a number for each; None for those without one of the vectors."""
+
+    def in_place(values: Iterable[_Told]) -> Iterator[_Told | None]:
+        left = iter(values)
+        return (next(left) if isinstance(item, Embedded) else None for item in found)
+
+    rows: list[list[float]] = cosines(np.stack(vectors)).tolist() if vectors else []
+    return [None if row is None else list(in_place(row)) for row in in_place(rows)]

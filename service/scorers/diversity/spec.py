@@ -38,4 +38,5 @@ SPEC = ScorerSpec(
     item=DiversityScored,
     group=DiversityGroup,
     reads=(),
+    options=("similarities",),
 )

@@ -118,7 +118,7 @@ class Delivery:
     def dispatch(self) -> None:
         """Give waiting groups to replicas with room, those of one caller and replica together."""
         self._dispatch_held()
-        plan: dict[tuple[Replica, str | None, bool], list[Job]] = {}
+        plan: dict[tuple[Replica, str | None, frozenset[str]], list[Job]] = {}
         while (entry := self._queue.peek()) is not None:
             job = entry.item
             replica = self._replica_for(job)
@@ -134,7 +134,7 @@ class Delivery:
             if job.alone:
                 self._start(replica, taken)
                 continue
-            together = plan.setdefault((replica, job.caller, job.tokens), [])
+            together = plan.setdefault((replica, job.caller, job.options), [])
             if together and candidates_of(together) + candidates_of(taken) > POST_CANDIDATES:
                 self._start(replica, together.copy())
                 together.clear()
@@ -197,7 +197,7 @@ class Delivery:
             following = self._queue.next_of(entry)
             if following is None or entry.item.alone or following.item.alone:
                 break
-            if following.item.tokens != entry.item.tokens or size + following.cost > POST_CANDIDATES:
+            if following.item.options != entry.item.options or size + following.cost > POST_CANDIDATES:
                 break
             if self._replica_for(following.item) is not replica:
                 break
@@ -231,7 +231,7 @@ class Delivery:
         started = time.monotonic()
         left = max(job.due for job in jobs) - started
         groups = [job.group for job in jobs]
-        outcome = await send(self._post, replica, groups, tokens=jobs[0].tokens, seconds=left)
+        outcome = await send(self._post, replica, groups, options=jobs[0].options, seconds=left)
         if isinstance(outcome, Answered):
             replica.answered()
             self._note(jobs, time.monotonic() - started)

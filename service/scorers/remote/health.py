@@ -87,7 +87,7 @@ async def _is_ready(replica: Replica) -> bool:
 
 
 async def _proof(replica: Replica, post: Post[Any]) -> Said | None:
-    outcome = await send(post, replica, [probe()], tokens=False, seconds=PROOF_S)
+    outcome = await send(post, replica, [probe()], options=(), seconds=PROOF_S)
     if isinstance(outcome, Answered) and not outcome.troubled:
         return outcome.said
     away_s = time.monotonic() - (replica.away_since or 0.0)

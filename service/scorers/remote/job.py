@@ -23,13 +23,13 @@ class Kept(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Job:
     """One group on its way. avoid: replicas that failed it, `refused` those of them that will not answer it. alone: it
-    is posted without neighbours, since a post with it failed.
+    is posted without neighbours, since a post with it failed. options: those of its request that are on.
 
     entry: its place in the queue; held_since: when it began to wait for a replica that the queue need not wait for.
     """
 
     group: Group
-    tokens: bool
+    options: frozenset[str]
     caller: str | None
     due: float
     future: "asyncio.Future[Any]"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx
@@ -30,7 +30,8 @@ _OF_THE_BODY = frozenset({400, 413, 422})
 _OUT_OF_TIME = frozenset({Overloaded.code, OutOfTime.code, DeadlineExceeded.code})
 _ANSWER_BYTES = 1 << 20
 _CANDIDATE_BYTES = 1 << 14
-"""What an answer may hold beside texts of what was sent: rationales, numbers, messages."""
+"""What an answer may hold beside texts of what was sent: rationales, messages, and numbers, `MOST_SIMILAR` of them
+where similarities are asked for."""
 _ECHO, _TOKENS_ECHO = 8, 128
 """Bytes of answer for a byte that was sent: answers found in it, escaped; with `tokens`, an object for each."""
 
@@ -76,10 +77,11 @@ class Post(Generic[GroupResult]):
         # Whatever else a newer pod says is none of our business.
         self._answer: Any = create_model("_Answer", groups=(list[result], ...), served_by=(Any, None))  # type: ignore[valid-type]
 
-    def body(self, groups: Sequence[Group], *, tokens: bool) -> bytes:
+    def body(self, groups: Sequence[Group], options: Collection[str]) -> bytes:
         # Groups of several requests may share an id, so the place is the id on the way.
         numbered = [group.model_copy(update={"id": str(place)}) for place, group in enumerate(groups)]
-        request = ScoreRequest.model_construct({"groups", "tokens"}, groups=numbered, tokens=tokens)
+        on: dict[str, Any] = dict.fromkeys(options, True)
+        request = ScoreRequest.model_construct({"groups", *on}, groups=numbered, **on)
         written: bytes = request.__pydantic_serializer__.to_json(request, exclude_unset=True, exclude_none=True)
         return written
 
@@ -107,15 +109,18 @@ def said_of(told: Any, name: str) -> Said:
         return NOTHING_SAID
 
 
-async def send(post: Post[Any], replica: Replica, groups: Sequence[Group], *, tokens: bool, seconds: float) -> Outcome:
-    """Post the groups; all of it takes at most so many seconds. Cancelling closes the connection, which drops the work
-    there."""
+async def send(
+    post: Post[Any], replica: Replica, groups: Sequence[Group], *, options: Collection[str], seconds: float
+) -> Outcome:
+    """Post the groups, with these options on; all of it takes at most so many seconds. Cancelling closes the
+    connection, which drops the work there."""
     headers = {"Content-Type": "application/json", "X-Deadline-Ms": str(max(1, int(seconds * 1000)))}
     if (name := request_id.get()) is not None:
         headers["X-Request-Id"] = name
-    body = post.body(groups, tokens=tokens)
+    body = post.body(groups, options)
     candidates = sum(len(group.candidates) for group in groups)
-    most = _ANSWER_BYTES + _CANDIDATE_BYTES * candidates + (_TOKENS_ECHO if tokens else _ECHO) * len(body)
+    echo = _TOKENS_ECHO if "tokens" in options else _ECHO
+    most = _ANSWER_BYTES + _CANDIDATE_BYTES * candidates + echo * len(body)
     try:
         with tracing.span(f"remote {post.path}", groups=len(groups)):
             tracing.inject(headers)

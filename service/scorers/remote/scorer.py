@@ -92,12 +92,12 @@ class RemoteScorer(Generic[GroupResult]):
         await self._delivery.close()
         await self._replicas.close()
 
-    async def score(self, groups: Sequence[Group], *, tokens: bool = False) -> list[GroupResult]:
+    async def score(self, groups: Sequence[Group], **options: bool) -> list[GroupResult]:
         """One result per group in order. Raises `ScorerUnavailable` or `Overloaded` where not one group got through.
 
-        tokens: as in `rewright.service.schema.ScoreRequest`; only pods of the NLL know it.
+        options: those of the scorer's spec, as in `rewright.service.schema.ScoreRequest`.
         """
-        return await self._score(groups, tokens=tokens)
+        return await self._score(groups, frozenset(name for name, on in options.items() if on))
 
     def describe(self) -> dict[str, Any]:
         """Within a request: what the replicas say that answered it."""
@@ -135,7 +135,7 @@ class RemoteScorer(Generic[GroupResult]):
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    async def _score(self, groups: Sequence[Group], *, tokens: bool) -> list[GroupResult]:
+    async def _score(self, groups: Sequence[Group], options: frozenset[str]) -> list[GroupResult]:
         if not self._chores:
             raise ScorerUnavailable(f"{self.name} is not open")
         left = seconds_left()
@@ -145,7 +145,7 @@ class RemoteScorer(Generic[GroupResult]):
         noted = request_context.remembered()
         pin: Pin = noted.setdefault(self.name, Pin()) if noted is not None else Pin()
         loop = asyncio.get_running_loop()
-        jobs = [Job(group, tokens, caller, due, loop.create_future(), pin) for group in groups]
+        jobs = [Job(group, options, caller, due, loop.create_future(), pin) for group in groups]
         self._delivery.submit(jobs)
         try:
             _, late = await asyncio.wait([job.future for job in jobs], timeout=patience)

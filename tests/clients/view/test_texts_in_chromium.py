@@ -48,9 +48,68 @@ def test_a_pair_is_chosen_by_keys_and_the_next_group_begins_anew(sheet: Any, tmp
     assert sheet.locator("#pairs").get_attribute("open") is not None
 
 
-def test_many_candidates_have_no_matrix_and_a_pair_all_the_same(sheet: Any, tmp_path: Path) -> None:
-    sheet.goto(written(tmp_path, [group(0, size=40)]))
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_embeddings_are_compared_first_where_the_group_holds_them(
+    sheet: Any, tmp_path: Path, width: str, theme: str
+) -> None:
+    sheet.emulate_media(color_scheme=theme)
+    sheet.set_viewport_size({"width": WIDTHS[width], "height": 900})
+    rows = [[1.0, 0.9531, None, -0.25], [0.9531, 1.0, None, 0.5], None, [-0.25, 0.5, None, 1.0]]
+    sheet.goto(written(tmp_path, [group(0) | {"similarities": rows}, group(1), group(2) | {"similarities": rows}]))
     sheet.get_by_text("Similar texts").click()
+    cells = sheet.locator("#pairs td:not(:empty)")
+    shown = [
+        "1.000",
+        "0.953",
+        "–",
+        "-0.250",
+        "0.953",
+        "1.000",
+        "–",
+        "0.500",
+        *["–"] * 4,
+        "-0.250",
+        "0.500",
+        "–",
+        "1.000",
+    ]
+    assert cells.all_text_contents() == shown
+    told = sheet.text_content("#pairs")
+    assert "the cosine of the embeddings of two texts" in told and "Words in common:" not in told
+    assert ": a cosine of 0.953. Struck out" in sheet.text_content("#pairs .pair")
+    strengths = cells.evaluate_all("found => found.map((each) => each.style.getPropertyValue('--strength'))")
+    assert (strengths[2], strengths[3]) == ("0", "0"), "no embedding, and the least similar pair"
+    assert 0 < float(strengths[7]) < float(strengths[1]) < 1
+    cells.nth(3).click()
+    assert "-0.250" in sheet.text_content("#pairs .pair")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sheet.locator("#pairs").scroll_into_view_if_needed()
+    sheet.screenshot(path=PICTURES / f"embeddings-{width}-{theme}.png")
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert serious(sheet) == []
+    sheet.get_by_label("compared by").select_option("words")
+    assert sheet.evaluate("document.activeElement.getAttribute('aria-label')") == "compared by"
+    assert "it is told from the texts alone" in sheet.text_content("#pairs").lower()
+    assert "this group does not hold" not in sheet.text_content("#pairs")
+    assert "in common. Struck out" in sheet.text_content("#pairs .pair")
+    sheet.focus("#list")
+    sheet.keyboard.press("j")
+    assert "this group does not hold" in sheet.text_content("#pairs") and sheet.locator("#pairs select").count() == 2
+    sheet.keyboard.press("j")
+    assert sheet.get_by_label("compared by").input_value() == "words", (
+        "what was chosen stays for the groups that follow"
+    )
+
+
+def test_many_candidates_have_no_matrix_and_a_pair_all_the_same(sheet: Any, tmp_path: Path) -> None:
+    alike = [[0.25] * 40 for _ in range(40)]
+    sheet.goto(written(tmp_path, [group(0, size=40) | {"similarities": alike}, group(0, size=40)]))
+    sheet.get_by_text("Similar texts").click()
+    assert sheet.locator("#pairs table").count() == 0 and "a cosine of 0.250" in sheet.text_content("#pairs .pair")
+    assert "colour" not in sheet.text_content("#pairs")
+    sheet.focus("#list")
+    sheet.keyboard.press("j")
     assert sheet.locator("#pairs table").count() == 0
     assert "more than 32" in sheet.text_content("#pairs") and sheet.locator("#pairs pre").count() == 1
 

@@ -58,6 +58,21 @@ def test_an_answer_and_its_request_are_read_as_they_are_posted(tmp_path: Path) -
     assert [each["text"] for each in group["candidates"]] == ["x", "y"]
 
 
+def test_similarities_of_a_file_are_shown_and_a_column_that_holds_none_is_left_out(tmp_path: Path) -> None:
+    group = {"candidates": ["x", "y", " "]}
+    rows = [[1.0, -0.5, None], [-0.5, 1, None], None]
+    others = [5, "no", {}, [], [[1, 2], [2, 1]], [[1, 0]], [[1, 0, 0]] * 2, [[7, 0, 0]] * 3, [None] * 3, ["a"] * 3]
+    file = lines(tmp_path / "groups.jsonl", [group | {"similarities": told} for told in (rows, *others)])
+    first, *more = document(file)["groups"]
+    assert first["similarities"] == rows
+    assert not any("similarities" in each for each in more)
+    scored = lines(tmp_path / "scored.jsonl", [{"id": "a", "candidates": [item(1.0)] * 3, "similarities": rows}])
+    texts = lines(tmp_path / "texts.jsonl", [group | {"id": "a"}])
+    shown = document(scored, groups=texts)
+    assert shown["groups"][0]["similarities"] == rows
+    assert '"similarities":[[1.0,-0.5,null],' in html(shown)
+
+
 def test_rollouts_of_a_step_are_one_group_and_nan_is_not_known(tmp_path: Path) -> None:
     row = {
         "step": 3,

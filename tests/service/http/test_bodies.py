@@ -2,6 +2,7 @@
 
 import pytest
 
+from rewright.service.schema.requests import MOST_SIMILAR
 from rewright.service.settings import LimitSettings, Settings
 from tests.live_server import serve_app
 from tests.plain_scorers import plain_scorers
@@ -93,6 +94,30 @@ def test_verify_needs_an_answer_or_a_reference(client):
     response = client.post("/v1/verify", json={"groups": [{"candidates": ["a"]}]})
     assert response.status_code == 422 and error_of(response)["detail"][0]["place"] == "groups.0.answer|reference"
     assert client.post("/v1/diversity", json={"groups": [{"candidates": ["a"]}]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ([2, MOST_SIMILAR + 1], f"groups.1 has {MOST_SIMILAR + 1} candidates, and similarities are given of at most"),
+        ([MOST_SIMILAR] * 9, "up to groups.8, more than 524288; send fewer groups per request"),
+    ],
+)
+def test_similarities_of_too_many_are_a_422_naming_the_field_and_the_way_out(client, sizes, says):
+    body = {"groups": [{"candidates": ["e=0"] * size} for size in sizes], "similarities": True}
+    answer = client.post("/v1/diversity", json=body)
+    assert answer.status_code == 422
+    message = error_of(answer)["message"]
+    assert message.startswith("similarities: ") and says in message
+    assert message.endswith("or leave similarities out")
+
+
+def test_similarities_of_the_largest_group_are_given(client):
+    few = [True, True] + [False] * (MOST_SIMILAR - 2)
+    body = {"groups": [{"candidates": ["e=0"] * MOST_SIMILAR, "feasible": few}], "similarities": True}
+    (group,) = client.post("/v1/diversity", json=body).json()["groups"]
+    row = [1.0, 1.0] + [None] * (MOST_SIMILAR - 2)
+    assert group["similarities"] == [row, row] + [None] * (MOST_SIMILAR - 2)
 
 
 def test_odd_but_lawful_candidates_are_scored_one_by_one(client):

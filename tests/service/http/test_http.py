@@ -39,6 +39,9 @@ def test_shapes_of_the_answers(client):
     assert set(item["reward"]["signals"]) == {"n_tokens", "length_ratio", "repeated", "copied"}
     group = client.post("/v1/diversity", json=body).json()["groups"][0]
     assert group["candidates"][1]["r_div"] is None and group["diversity"] == 0.0
+    assert "similarities" not in group
+    more = client.post("/v1/diversity", json={**body, "similarities": True}).json()["groups"][0]
+    assert more == {**group, "similarities": [[1.0, None], None]}
     tokens = client.post("/v1/nll", json={**body, "tokens": True}).json()["groups"][0]["candidates"][0]["tokens"]
     assert tokens == [{"text": "a", "logprob": -0.5}] * 2
 

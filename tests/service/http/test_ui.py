@@ -49,13 +49,16 @@ def test_texts_and_tokens_stand_beside_their_rewards() -> None:
     answer = {"groups": [{"id": "0", "candidates": [{"total": 1}, {"total": None}]}]}
     nlls = {"groups": [{"candidates": [{"tokens": [{"text": "a", "logprob": -1}]}, {"status": "failed"}]}]}
     found = {"groups": [{"candidates": [{"extracted": "7"}, {"extracted": None}]}]}
-    details = {"nll": nlls, "verify": found, "judge": None}
+    similar = {"groups": [{"candidates": [{"r_div": 0.1}, {"r_div": 0.1}], "similarities": [[1, 0.5], [0.5, 1]]}]}
+    details = {"nll": nlls, "verify": found, "judge": None, "diversity": similar}
     call = f"together({json.dumps(request)}, {json.dumps(answer)}, {json.dumps(details)})"
     script = f"{code.replace('export ', '')}\nconsole.log(JSON.stringify({call}));"
     done = subprocess.run([str(NODE), "-e", script], capture_output=True, text=True, check=True)
     (group,) = json.loads(done.stdout)
     assert (group["problem"], group["reference"]) == ("P", "R")
+    assert group["similarities"] == [[1, 0.5], [0.5, 1]]
     first, second = group["candidates"]
+    assert "r_div" not in first, "of all candidates, where the reward's is of those with an open gate"
     assert (first["text"], first["total"], first["tokens"]) == ("a", 1, [{"text": "a", "logprob": -1}])
     assert first["extracted"] == "7" and "score" not in first
     assert (second["text"], second["total"]) == ("b", None) and not {"tokens", "extracted"} & second.keys()

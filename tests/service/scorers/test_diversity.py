@@ -17,7 +17,7 @@ from rewright.service.errors import ScorerUnavailable, SettingsError
 from rewright.service.models.memory_split import OutOfMemory, run_split
 from rewright.service.schema import DiversityGroup, DiversityScored, Failed, Group
 from rewright.service.scorers.diversity.embedder import Embedder
-from rewright.service.scorers.diversity.scorer import EmbeddingDiversity, marginal_diversity
+from rewright.service.scorers.diversity.scorer import EmbeddingDiversity, cosines, marginal_diversity
 
 GROUPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "groups.jsonl"
 
@@ -62,7 +62,7 @@ def scorer() -> Iterator[tuple[EmbeddingDiversity, asyncio.Runner]]:
 @pytest.fixture
 def score(scorer: tuple[EmbeddingDiversity, asyncio.Runner]) -> Score:
     diversity, runner = scorer
-    return lambda *groups: runner.run(diversity.score(groups))
+    return lambda *groups, **options: runner.run(diversity.score(groups, **options))
 
 
 def group(*candidates: str, feasible: list[bool] | None = None, id: str = "g") -> Group:
@@ -163,6 +163,60 @@ def test_all_blank_members_leave_a_group_without_diversity(score: Score) -> None
     (result,) = score(group("", " "))
     assert result.diversity is None
     assert all(isinstance(item, Failed) for item in result.candidates)
+
+
+def test_similarities_are_the_cosines_of_the_embeddings_and_absent_unless_asked_for(
+    score: Score, embedder: Embedder
+) -> None:
+    texts = [FIRST, SECOND, FIRST, THIRD, "x" * 5_000]
+    (found,) = score(group(*texts), similarities=True)
+    vectors = [
+        np.average(
+            [v / np.linalg.norm(v) for v in embedder.vectors(windows)], axis=0, weights=[len(w) for w in windows]
+        )
+        for windows in embedder.windows(texts)
+    ]
+    wanted = [[float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for b in vectors] for a in vectors]
+    assert found.similarities is not None
+    for row, right in zip(found.similarities, wanted, strict=True):
+        assert row == pytest.approx(right, abs=1e-4)
+        assert all(value == round(value, 4) for value in row or [] if value is not None)
+    shown = np.array(found.similarities)
+    assert (shown == shown.T).all() and (np.diag(shown) == 1).all() and shown[0, 2] == 1
+    assert found.diversity == pytest.approx((1 - shown[np.triu_indices(5, 1)]).mean() / 2, abs=1e-4)
+    (plain,) = score(group(*texts))
+    assert plain.similarities is None and "similarities" not in plain.model_dump()
+    assert plain == found.model_copy(update={"similarities": None})
+
+
+def test_who_has_no_embedding_has_no_similarities(score: Score) -> None:
+    some, none, one = score(
+        group(FIRST, " ", SECOND, THIRD, feasible=[True, True, False, True]),
+        group("", FIRST, feasible=[True, False], id="none"),
+        group(FIRST, id="one"),
+        similarities=True,
+    )
+    rows = some.similarities
+    assert rows is not None and rows[1] is rows[2] is None
+    assert rows[0] is not None and rows[3] is not None and rows[0][3] is not None
+    assert rows[0] == [1, None, None, rows[0][3]] and rows[3] == [rows[0][3], None, None, 1]
+    assert none.similarities == [None, None] and none.diversity is None
+    assert one.similarities == [[1.0]]
+
+
+def test_a_similarity_is_within_its_range_whatever_rounding_adds() -> None:
+    long = np.array([[1.0, 1e-9], [1 + 1e-5, 0.0], [-1 - 1e-5, 0.0], [-1e-6, 1.0]])
+    found = cosines(long)
+    assert np.abs(found).max() == 1 and found[0, 2] == -1
+    assert found[0, 3] == 0 and not np.signbit(found[0, 3])
+
+
+@pytest.mark.parametrize("rows", [[[1.0]], [[1.0], [1.0]], [[1, 0, 0], [0, 1, 0]], [None], [[1, 2], [2, 1]], []])
+def test_an_answer_with_another_number_of_similarities_is_refused(rows: object) -> None:
+    items = [DiversityScored(r_div=0.0)] * 2
+    DiversityGroup(id="g", candidates=items, diversity=0.0, similarities=[[1, -0.5], None])
+    with pytest.raises(ValueError, match="similarities"):
+        DiversityGroup.model_validate({"id": "g", "candidates": items, "diversity": 0.0, "similarities": rows})
 
 
 def test_order_of_groups_and_candidates_does_not_matter(score: Score) -> None:
