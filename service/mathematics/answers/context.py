@@ -47,8 +47,15 @@ _SUPPOSITION = (
 )
 _FAULT = r"\b(?:wrong|incorrect|false|mistaken|erroneous|invalid|mistake|trap|distractor)\b"
 _TAKEN_BACK_BEFORE = re.compile(
-    rf"(?:(?:{_DENIAL}|{_SUPPOSITION})(?:{_GAP}+{_FILLER}\b)*|{_FAULT}(?:{_GAP}+{_FILLER}\b)+){_GAP}*$"
-    rf"|{_FAULT}[^.:\n]{{0,40}}:{_GAP}*$|{_FAULT}[^.\n]{{0,20}}\b(?:gives|yields|leads\s+to|results\s+in){_GAP}*$"
+    rf"(?:(?:{_DENIAL}|{_SUPPOSITION})(?:{_GAP}+{_FILLER}\b)*|{_FAULT}(?:{_GAP}+{_FILLER}\b)+){_GAP}*$",
+    re.IGNORECASE,
+)
+_OTHERS_STEMS = (
+    "rong", "correct", "alse", "istak", "rror", "nvalid", "gnore", "isregard", "tempted", "who", "those", "eople",
+    "tudent", "ays", "said", "laim", "hink", "rote",
+)  # fmt: skip
+_BY_OTHERS = re.compile(
+    rf"{_FAULT}[^.:\n]{{0,40}}:{_GAP}*$|{_FAULT}[^.\n]{{0,20}}\b(?:gives|yields|leads\s+to|results\s+in){_GAP}*$"
     rf"|\b(?:ignore|disregard)\s+(?:this|that|the(?:\s+following)?)?:?{_GAP}*$"
     rf"|\btempted\s+to\s+(?:answer|say|think|write|guess|put){_GAP}*$"
     rf"|\b(?:someone|somebody|anyone|whoever|those|people|students?)\s+(?:who\s+)?(?:forgets?|ignores?|neglects?|overlooks?"
@@ -57,6 +64,7 @@ _TAKEN_BACK_BEFORE = re.compile(
     rf"(?:{_GAP}+{_FILLER}\b)*{_GAP}*$",
     re.IGNORECASE,
 )
+"""What is announced as wrong, and what others are said to answer; looked for where one of the stems stands."""
 _QUOTATION = re.compile(
     r"(?:\b(?:problem|question|exercise|task|prompt|puzzle)\s+(?:says|said|asks|asked|states|stated|mentions|mentioned"
     r"|gives|gave|reads|contains|quotes|wants)|\bwe\s+(?:are|were)\s+(?:told|given|asked)"
@@ -203,6 +211,8 @@ def taken_back(text: str, start: int, end: int) -> bool:
     if _TAKEN_BACK_BEFORE.search(before) or _QUOTATION.search(before):
         return True
     if ("would" in before and _CONTRARY.search(before)) or ("first" in before and _AT_FIRST.search(before)):
+        return True
+    if any(stem in before for stem in _OTHERS_STEMS) and _BY_OTHERS.search(before):
         return True
     if any(word in before for word in _NAIVE_STEMS) and _NAIVE_BEFORE.search(before):
         return True

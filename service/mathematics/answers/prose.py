@@ -23,6 +23,8 @@ from rewright.service.mathematics.answers.wording import NUMBERS_IN_WORDS
 
 PROSE_WINDOW = 2_000
 _PROBLEM_WINDOW = 8_000
+_LOOKED_AT = 8
+"""Sentences with values, from the end, of which those that answer nothing are left out."""
 _TAKEN_BACK = 3
 """Values that the words around them take back, until none is looked for."""
 _SENTENCES = 3
@@ -193,7 +195,7 @@ def _choose(text: str, found: list[Value], problem: str | None) -> tuple[Value, 
         sentences[-1][1].append(value)
     sentences = [
         (place, members)
-        for place, members in sentences
+        for place, members in sentences[-_LOOKED_AT:]
         if not _answers_nothing(text[breaks[place] : breaks[min(place + 1, len(breaks) - 1)]])
     ]
     results = [

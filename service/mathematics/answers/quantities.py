@@ -46,6 +46,7 @@ _MONEY = re.compile(
     r"(?P<name>dollars?|pounds?|euros?|rupees?|rubles?|roubles?|bucks))"
     r"(?:\s*,)?\s+(?:and\s+)?(?P<small>\d{1,2})\s?(?:cents?|pence|p|c|paise|paisa|kope[cy]ks?)(?![A-Za-z])"
 )
+_SMALL_COIN = re.compile(r"\d\s?(?:[cp]\b|cents?|pence|pais|kope)")
 _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros", "₹": "rupees"}
 _RANGE = re.compile(
     r"\b(?:between|(?:somewhere|anywhere)\s+(?:from|between))\s+\$?(\d[\d.,]*(?<![.,]))\s+(?:and|to)\s+\$?(\d[\d.,]*(?<![.,]))"
@@ -137,7 +138,7 @@ def _of_several(text: str) -> list[Value]:
     if "'" in text or "′" in text or "’" in text:
         found += [Value(*match.span(), f"{match[1]} feet {match[2]} inches") for match in _FEET.finditer(text)]
         found += [Value(*match.span(), match[0]) for match in _DEGREES.finditer(text)]
-    for match in _MONEY.finditer(text):
+    for match in _MONEY.finditer(text) if _SMALL_COIN.search(text) else ():
         whole = match["marked"] or match["named"]
         currency = match["name"] or _CURRENCIES[match["sign"][-1]]
         found.append(Value(*match.span(), f"{whole}.{int(match['small']):02d} {currency}"))

@@ -8,9 +8,9 @@ Not covered: who is feasible (the gate decides) and what a missing r_div means f
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
@@ -26,7 +26,6 @@ from rewright.service.scorers.diversity.embedder import Embedded, Embedder, Wind
 
 DECIMALS = 4
 """Of a similarity. What an embedder of a lower precision or another batch says differs from the fifth on."""
-_Told = TypeVar("_Told")
 
 
 class MarginalDiversity(NamedTuple):
@@ -149,7 +148,10 @@ class EmbeddingDiversity:
             if member and text.strip()
         }
         embedded = await self._embed(list(texts))
-        return [_group_result(group, embedded, similarities=similarities) for group in groups]
+        if not similarities:
+            return [_group_result(group, embedded) for group in groups]
+        # Half a million numbers take a third of a second, which others need not wait for.
+        return await asyncio.to_thread(lambda: [_group_result(group, embedded, similarities=True) for group in groups])
 
     async def _embed(self, texts: list[str]) -> dict[str, Embedded | Failed]:
         if self._embedder is None or self._batcher is None:
@@ -191,7 +193,9 @@ def _of_windows(
     return Embedded(vector, len(windows))
 
 
-def _group_result(group: Group, embedded: dict[str, Embedded | Failed], *, similarities: bool) -> DiversityGroup:
+def _group_result(
+    group: Group, embedded: dict[str, Embedded | Failed], *, similarities: bool = False
+) -> DiversityGroup:
     blank = Failed.because("blank", "a blank candidate has no embedding", retryable=False)
     found = [
         embedded.get(text, blank) if member else None
@@ -223,10 +227,10 @@ def _similarities(
     found: Sequence[Embedded | Failed | None], vectors: Sequence[NDArray[np.float64]]
 ) -> list[list[float | None] | None]:
     """A row for each candidate, and in it a number for each; None for those without one of the vectors."""
-
-    def in_place(values: Iterable[_Told]) -> Iterator[_Told | None]:
-        left = iter(values)
-        return (next(left) if isinstance(item, Embedded) else None for item in found)
-
-    rows: list[list[float]] = cosines(np.stack(vectors)).tolist() if vectors else []
-    return [None if row is None else list(in_place(row)) for row in in_place(rows)]
+    count = len(found)
+    places = [k for k, item in enumerate(found) if isinstance(item, Embedded)]
+    shown_KK = np.full((count, count), None, dtype=object)
+    if places:
+        shown_KK[np.ix_(places, places)] = cosines(np.stack(vectors))
+    rows: list[list[float | None]] = shown_KK.tolist()
+    return [row if isinstance(item, Embedded) else None for item, row in zip(found, rows, strict=True)]
