@@ -51,7 +51,7 @@ _TAKEN_BACK_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _OTHERS_STEMS = (
-    "rong", "correct", "alse", "istak", "rror", "nvalid", "gnore", "isregard", "tempted", "who", "those", "eople",
+    "rong", "correct", "alse", "istak", "rror", "nvalid", "gnore", "isregard", "tempted", "hoever", "who", "hose", "eople",
     "tudent", "ays", "said", "laim", "hink", "rote",
 )  # fmt: skip
 _BY_OTHERS = re.compile(
