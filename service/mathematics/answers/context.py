@@ -51,8 +51,8 @@ _TAKEN_BACK_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _OTHERS_STEMS = (
-    "rong", "correct", "alse", "istak", "rror", "nvalid", "gnore", "isregard", "tempted", "hoever", "who", "hose", "eople",
-    "tudent", "ays", "said", "laim", "hink", "rote",
+    "rong", "correct", "alse", "istak", "rror", "nvalid", "gnore", "isregard", "tempted", "hoever", "who", "hose",
+    "eople", "tudent", "ays", "said", "laim", "hink", "rote",
 )  # fmt: skip
 _BY_OTHERS = re.compile(
     rf"{_FAULT}[^.:\n]{{0,40}}:{_GAP}*$|{_FAULT}[^.\n]{{0,20}}\b(?:gives|yields|leads\s+to|results\s+in){_GAP}*$"
