@@ -108,6 +108,7 @@ BACKSLASHES = steps(
     ("\\lg", r"\\lg(?![a-z])", r"\\log_{10}"),
     ("brace", r"\\(?:lbrace)(?![a-z])", r"\\{"),
     ("brace", r"\\(?:rbrace)(?![a-z])", r"\\}"),
+    ("^", r"\\(?:mathrm|text|textrm|mbox)\{\s*([a-zA-Z]{2,12})\s*\^\s*([23])\s*\}", r"\\text{\1}^\2"),
     ("{", r"\\(?:mathrm|text|textrm)\{\s*([a-zA-Z])\s*\}", r"\1"),
     (
         "{",
