@@ -109,7 +109,13 @@ BACKSLASHES = steps(
     ("brace", r"\\(?:lbrace)(?![a-z])", r"\\{"),
     ("brace", r"\\(?:rbrace)(?![a-z])", r"\\}"),
     ("^", r"\\(?:mathrm|text|textrm|mbox)\{\s*([a-zA-Z]{2,12})\s*\^\s*([23])\s*\}", r"\\text{\1}^\2"),
-    ("{", r"\\(?:mathrm|text|textrm)\{\s*([a-zA-Z])\s*\}", r"\1"),
+    ("{", r"(?<=[0-9])\\(?:mathrm|text|textrm|mbox)\{\s*([mgslh])\s*\}", r" \1"),  # a unit, and no symbol
+    (
+        "{",  # but for the units of one letter that stand behind a number
+        r"(?<![0-9])(?<![0-9] )\\(?:mathrm|text|textrm)\{\s*([a-zA-Z])\s*\}"
+        r"|\\(?:mathrm|text|textrm)\{\s*((?![LJVW])[a-zA-Z])\s*\}",
+        lambda m: m[1] or m[2],
+    ),
     (
         "{",
         r"\\(?:(?:textbf|mathbf|boldsymbol|textit|mathit|emph|bf|bm|pmb|mathsf|mathtt|texttt|rm)\s*(?=\{)\{([^{}]*)\}"

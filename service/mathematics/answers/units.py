@@ -14,7 +14,7 @@ from rewright.service.mathematics.answers.wording import is_unit
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _UNIT = re.compile(
     r"(?:\\text\{\s*\(?([A-Za-z][A-Za-z ./]*?)\s*\)?\}"
-    r"|(?<=[0-9}) ])\s*([A-Za-z][A-Za-z]+(?:[ /][A-Za-z]+){0,3})|(?<=[0-9}]) ([mgslh](?:/[a-z]+)?))(\^\{?[23]\}?)?$"
+    r"|(?<=[0-9}) ])\s*([A-Za-z][A-Za-z]+(?:[ /][A-Za-z]+){0,3})|(?<=[0-9}]) ([mgslhLJVW](?:/[a-z]+)?))(\^\{?[23]\}?)?$"
 )
 # Words of two or three letters after a number that are units and no product of symbols.
 _SHORT_UNITS = re.compile(

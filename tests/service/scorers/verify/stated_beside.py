@@ -213,6 +213,17 @@ BESIDE: dict[str, list[Row]] = {
         ("3.50", "It costs 3 euros and 50 cents.", True),
         ("50", "It costs 3 euros and 50 cents.", False),
     ],
+    "units in braces": [
+        *[
+            ("12", rf"\\boxed{{12{unit}}}", True)
+            for unit in (r"\text{ m}", r"\text{ m}^2", r"\,\mathrm{g}", r"\text{cm^2}", r" \text{ V}")
+        ],
+        (r"12\text{ m}^2", "12 m^2", True),
+        (r"12\text{ m}^2", r"\boxed{12\text{ m}^3}", False),
+        (r"12 \text{ cm}^2", r"\boxed{12\,\mathrm{cm^2}}", True),
+        (r"12 \text{ cm}^2", r"\boxed{12\,\mathrm{cm^3}}", False),
+        ("12", "12m^2", False),
+    ],
     "a calculation that is not worked out": [
         *[("6561", f"{lead} {power}.", True) for lead in ("The result is", "Thus we get") for power in ("3^8", "3**8")],
         *[(part, "The result is 3^8.", False) for part in ("3", "8", "6562")],
