@@ -71,7 +71,9 @@ def first_fix(error: ValidationError) -> str:
     """The first thing that is wrong, as `place: reason`, without the input's text."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    reason = _FIXES.get(first["type"], str(first.get("ctx", {}).get("error", first["msg"])))
+    # Our own validators' words are what they raised; pydantic's message begins with "Value error".
+    said = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    reason = _FIXES.get(first["type"], said)
     return f"{place}: {reason}" if place else reason
 
 

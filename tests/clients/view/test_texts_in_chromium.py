@@ -74,7 +74,7 @@ def test_embeddings_are_compared_first_where_the_group_holds_them(
         "–",
         "1.000",
     ]
-    assert cells.all_text_contents() == shown
+    sync_api.expect(cells).to_have_text(shown)
     told = sheet.text_content("#pairs")
     assert "the cosine of the embeddings of two texts" in told and "Words in common:" not in told
     assert ": a cosine of 0.953. Struck out" in sheet.text_content("#pairs .pair")
@@ -106,7 +106,8 @@ def test_many_candidates_have_no_matrix_and_a_pair_all_the_same(sheet: Any, tmp_
     alike = [[0.25] * 40 for _ in range(40)]
     sheet.goto(written(tmp_path, [group(0, size=40) | {"similarities": alike}, group(0, size=40)]))
     sheet.get_by_text("Similar texts").click()
-    assert sheet.locator("#pairs table").count() == 0 and "a cosine of 0.250" in sheet.text_content("#pairs .pair")
+    sync_api.expect(sheet.locator("#pairs .pair")).to_contain_text("a cosine of 0.250")
+    assert sheet.locator("#pairs table").count() == 0
     assert "colour" not in sheet.text_content("#pairs")
     sheet.focus("#list")
     sheet.keyboard.press("j")
