@@ -132,7 +132,7 @@ class DiversityByText(_ByText):
     def number(self, text: str) -> float:
         return r_div_of(text)
 
-    async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
+    async def score(self, groups: Sequence[Group], *, similarities: bool = False) -> list[DiversityGroup]:
         results = []
         for g, numbers in zip(groups, await self.numbers(groups), strict=True):
             items = [failed(n) if isinstance(n, OutOfTime) else DiversityScored(r_div=n, windows=1) for n in numbers]

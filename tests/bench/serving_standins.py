@@ -89,7 +89,7 @@ class DiversityAtOnce(_AtOnce):
     name = "diversity"
     _item = DiversityScored(r_div=0.01, windows=1)
 
-    async def score(self, groups: Sequence[Group]) -> list[DiversityGroup]:
+    async def score(self, groups: Sequence[Group], *, similarities: bool = False) -> list[DiversityGroup]:
         return [
             DiversityGroup(id=g.id or "", candidates=[self._item] * len(g.candidates), diversity=0.05) for g in groups
         ]
