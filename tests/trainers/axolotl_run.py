@@ -11,10 +11,10 @@ import tempfile
 import torch
 from axolotl.core.trainers.grpo.fast_async_trainer import FastAsyncGRPOConfig, FastAsyncGRPOTrainer
 from datasets import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from rewright.clients.adapters.blocking import BlockingRewardFunction
 from tests.trainers.byte_tokenizer import byte_tokenizer
+from tests.trainers.tiny_gpt2 import said, tiny_gpt2
 
 PROMPT = [{"role": "user", "content": "x"}]
 ROW = {"prompt": PROMPT, "problem": "p", "reference": "r"}
@@ -24,8 +24,7 @@ def deferred(texts, tokenizer):
     """A generated batch that awaits its scores."""
     prompt = tokenizer.apply_chat_template(PROMPT, return_tensors="pt", add_generation_prompt=True, return_dict=True)
     prompt_ids = prompt["input_ids"].repeat(len(texts), 1)
-    rows = [torch.tensor([*tokenizer.encode(text), tokenizer.eos_token_id]) for text in texts]
-    completion_ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
+    rows, completion_ids = said(texts, tokenizer)
     lengths = torch.tensor([len(row) for row in rows])
     return {
         "_deferred_inputs": [dict(ROW) for _ in texts],
@@ -43,10 +42,9 @@ def deferred(texts, tokenizer):
 
 def main(url, cases, settings):
     tokenizer = byte_tokenizer()
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_embd=16, n_layer=1, n_head=2))
     with tempfile.TemporaryDirectory() as folder:
         trainer = FastAsyncGRPOTrainer(
-            model,
+            tiny_gpt2(tokenizer),
             reward_funcs=[BlockingRewardFunction(url, num_generations=4, **settings)],
             args=FastAsyncGRPOConfig(
                 output_dir=folder, num_generations=4, per_device_train_batch_size=4, max_completion_length=64,

@@ -10,28 +10,26 @@ import tempfile
 
 import torch
 from datasets import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel
 from trl import GRPOConfig, GRPOTrainer
 
 from rewright.clients.adapters.blocking import BlockingRewardFunction
 from tests.trainers.byte_tokenizer import byte_tokenizer
+from tests.trainers.tiny_gpt2 import said, tiny_gpt2
 
 ROW = {"prompt": [{"role": "user", "content": "x"}], "problem": "p", "reference": "r"}
 
 
 def says(texts, tokenizer):
     """`generate` of a model that says these texts, whatever it is asked."""
-    rows = [torch.tensor([*tokenizer.encode(text), tokenizer.eos_token_id]) for text in texts]
-    told = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
+    _, told = said(texts, tokenizer)
     return lambda input_ids, **_: torch.cat([input_ids, told], dim=1)
 
 
 def main(url, cases, settings):
     tokenizer = byte_tokenizer()
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_embd=16, n_layer=1, n_head=2))
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
-            model,
+            tiny_gpt2(tokenizer),
             reward_funcs=[BlockingRewardFunction(url, num_generations=4, **settings)],
             args=GRPOConfig(
                 output_dir=folder, num_generations=4, per_device_train_batch_size=4, max_completion_length=64,

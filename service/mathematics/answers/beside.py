@@ -15,8 +15,8 @@ import re
 from rewright.service.mathematics.answers.equality import compare
 from rewright.service.mathematics.answers.leaves import ROUNDED, arithmetic_leaf
 from rewright.service.mathematics.answers.normalisation import normalise
-from rewright.service.mathematics.answers.quantities import FORMULA, Value, values
-from rewright.service.mathematics.answers.units import MEASURES, split_unit
+from rewright.service.mathematics.answers.quantities import FORMULA, Value, content_of, values
+from rewright.service.mathematics.answers.units import are_of_one_measure, split_unit
 from rewright.service.mathematics.answers.wording import NUMBERS_IN_WORDS
 
 _AFTER = 160
@@ -57,7 +57,7 @@ _UNDER_A_CONDITION = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_ENDS = re.compile(r"[\s$*)}\]]*(?:[.!]?\s*\Z|[.!](?=\s)|\n)")
-_AHEAD = re.compile(rf"(?:(?P<joiner>{_JOINER})|\b(?P<both>and|&))(?P<filler>{_FILLER}){_OPENING}\Z", re.IGNORECASE)
+_AHEAD = re.compile(rf"(?:{_JOINER}|\b(?P<both>and|&)){_FILLER}{_OPENING}\Z", re.IGNORECASE)
 _BETWEEN = re.compile(
     r"\b(?:cho(?:ose|osing|ice)|pick|decide|deciding|torn|toss-up|waver\w*|hesitate|vacillate|undecided|unsure|not\s+sure"
     r"|guess|it\s+is|it's)\b[^.]{0,30}?\bbetween\b|\bboth\b|\b(?:answers?|solutions?|roots?|values?)\s+(?:are|is|were)\b",
@@ -172,7 +172,7 @@ def _offered_before(left: str, behind: str, *, is_choice: bool) -> str | None:
     if sign is not None and not unit and (sign[1] != "$" or found[1].count("$") % 2):
         unit = {"$": "dollars", "£": "pounds", "€": "euros"}[sign[1]]
     named = split_unit(f"1 \\text{{{unit}}}")[1] if unit else None
-    if named is None or not any(named in units for units in MEASURES):
+    if named is None or not are_of_one_measure(named, named):
         return other
     other = f"{other} \\text{{{unit}}}"
     measure = re.match(r"[\s$)\]}\\]*([A-Za-z]+)", behind)
@@ -188,7 +188,7 @@ def _same_measure(unit: str, other: str) -> bool:
     """The other value has another unit of the same measure: minutes and hours."""
     mine = split_unit(f"1 \\text{{{_plain_unit(unit)}}}")[1] if unit.strip() else None
     yours = split_unit(other)[1]
-    return mine is not None and mine != yours and any({mine, yours} <= measure for measure in MEASURES)
+    return mine is not None and yours is not None and mine != yours and are_of_one_measure(mine, yours)
 
 
 def _plain_unit(unit: str) -> str:
@@ -208,7 +208,7 @@ def _value_at(window: str, place: int, *, is_choice: bool) -> tuple[str | None, 
         at = len(opened) - (1 if opened.endswith("$") else 2)
         formula = FORMULA.match(window, at)
         if formula is not None:
-            return next(group for group in formula.groups() if group is not None).strip(), formula.end()
+            return content_of(formula), formula.end()
     first = next(iter(values(window[place:])), None)
     if first is not None and first.start == 0 and not re.match(r"\s*[-+*/^×÷·=]", window[place + first.end :]):
         return _as_latex(first), place + first.end
@@ -226,8 +226,7 @@ def _value_before(left: str, *, is_choice: bool) -> tuple[str, str] | None:
     if left.endswith(("$", "\\)", "\\]")):
         for match in FORMULA.finditer(left):
             if match.end() == len(left):
-                formula = next(group for group in match.groups() if group is not None).strip(" .,;")
-                return formula, left[: match.start()]
+                return content_of(match).strip(" .,;"), left[: match.start()]
     left = left.rstrip("$* )") if left.endswith(("$", "*")) else left
     if (word := re.search(rf"(?:^|(?<=[^A-Za-z-])){_NUMBER_WORD.pattern}\Z", left, re.IGNORECASE)) is not None:
         return _number_of(word[0]), left[: word.start()]

@@ -161,8 +161,13 @@ def _blanked(line: str) -> str:
     return _AMOUNT_SIGN.sub(lambda sign: " " * len(sign[0]), line)
 
 
+def content_of(formula: re.Match[str]) -> str:
+    """What a match of `FORMULA` holds between its signs."""
+    return next(group for group in formula.groups() if group is not None).strip()
+
+
 def _formula(text: str, match: re.Match[str]) -> Value:
-    content = next(group for group in match.groups() if group is not None).strip()
+    content = content_of(match)
     percent = _PERCENT.match(text[match.end() : match.end() + 20])
     return Value(match.start(), match.end(), content + percent[1] if percent else content, is_formula=True)
 

@@ -17,7 +17,7 @@ from rewright.service.mathematics.answers.normalisation import normalise
 from rewright.service.mathematics.answers.numbers import read_number
 from rewright.service.mathematics.answers.quantities import FORMULA
 from rewright.service.mathematics.answers.structure import split
-from rewright.service.mathematics.answers.units import MEASURES, split_unit
+from rewright.service.mathematics.answers.units import are_of_one_measure, split_unit
 
 _WINDOW = 8_000
 _MAX_CHARACTERS = 300
@@ -48,7 +48,7 @@ def in_asked_unit(problem: str | None, wanted: str, answer: str) -> str:
     if problem is None or unit is None or read_number(wanted) is None or split_unit(wanted)[1] is not None:
         return wanted
     asked = _asked_unit(problem[-_WINDOW:])
-    alike = asked is not None and asked != unit and any({asked, unit} <= measure for measure in MEASURES)
+    alike = asked is not None and asked != unit and are_of_one_measure(asked, unit)
     return normalise(f"{wanted} \\text{{{asked}}}") if alike else wanted
 
 

@@ -2,7 +2,7 @@ r"""Colons: times of day and ratios, which are no divisions.
 
 Policy
 - What has `am` or `pm`, or minutes with a leading zero (2:05), is a time; so is what may be one (6:15, 10:20) beside
-  other such. Three parts without a leading zero are a ratio. A time equals the same time, on a clock of 12 hours
+  another such. Three parts without a leading zero are a ratio. A time equals the same time, on a clock of 12 hours
   or of 24, and no quotient.
 - Else it is a ratio: of two parts it equals their quotient as well, of more parts only a ratio in the same proportions.
   `3 \text{ to } 4` is a ratio beside a colon alone.

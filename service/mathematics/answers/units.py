@@ -32,7 +32,7 @@ _SYNONYMS = {
     "celsiu": "c", "fahrenheit": "f",
 }  # fmt: skip
 
-MEASURES = (
+_MEASURES = (
     {"dollar", "cent"},
     {"second", "minute", "hour", "day", "week", "month", "year"},
     {"mm", "cm", "m", "km", "inch", "foot", "yard", "mile"},
@@ -40,6 +40,11 @@ MEASURES = (
     {"ml", "l", "pint", "quart", "gallon"},
 )
 """Units of one measure each."""
+
+
+def are_of_one_measure(unit: str, other: str) -> bool:
+    """Both names, as `split_unit` gives them, are units of one measure: minutes and hours."""
+    return any({unit, other} <= measure for measure in _MEASURES)
 
 
 def split_unit(text: str) -> tuple[str, str | None]:
